@@ -1,0 +1,26 @@
+//! `demo` and `bench`: set up what they need, build in release mode, hand over the terminal.
+
+use std::process::{Command, ExitCode};
+
+use crate::step::{self, Failure};
+use crate::{place, setup};
+
+/// Runs `countersign demo` and passes its exit code on.
+pub(crate) fn demo(arguments: &[String]) -> Result<ExitCode, Failure> {
+    setup::packages(setup::BUILD)?;
+    build()?;
+    // The person's own folder, so that a file named in the arguments is the one they mean.
+    step::hand_over("demo", Command::new(place::binary()?).arg("demo").args(arguments))
+}
+
+/// Builds the command as a release does.
+pub(crate) fn build() -> Result<(), Failure> {
+    step::run("build", &mut step::cargo(&["build", "--release", "--package=countersign-cli"]))
+}
+
+/// Runs the benchmarks and passes their exit code on.
+pub(crate) fn bench(arguments: &[String]) -> Result<ExitCode, Failure> {
+    setup::packages(setup::TESTS)?;
+    let mut bench = step::cargo(&["run", "--release", "--package=bench", "--"]);
+    step::hand_over("bench", bench.args(arguments))
+}
