@@ -1,0 +1,277 @@
+//! What in fact holds between us and a peer.
+
+use std::fmt;
+
+use crate::settings::flags;
+use crate::{PeerName, Timestamp, WsaError};
+
+/// A name that a peer has proved to hold.
+///
+/// A named peer cannot appear in [`Evidence`] without one, and [`Self::vouch`] is the only way to
+/// make it, so a search for that word lists every line of code that vouches for a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvedPeer {
+    name: PeerName,
+    proof: Proof,
+}
+
+impl ProvedPeer {
+    /// States that the peer proved, by `proof`, to hold `name`.
+    pub fn vouch(name: PeerName, proof: Proof) -> Self {
+        Self { name, proof }
+    }
+
+    /// Returns the proved name.
+    pub fn name(&self) -> &PeerName {
+        &self.name
+    }
+
+    /// Returns how it was proved.
+    pub fn proof(&self) -> Proof {
+        self.proof
+    }
+
+    /// Returns whether this is the identity of a host and not of a user or service (SPEC 7.3).
+    pub fn is_machine(&self) -> bool {
+        match &self.name {
+            PeerName::Service(service) => {
+                matches!(self.proof, Proof::CertificateDnsName | Proof::CertificateIpAddress)
+                    || service.is_class(crate::ServiceName::HOST_CLASS)
+            }
+            PeerName::Spiffe(_) | PeerName::User(_) => false,
+        }
+    }
+}
+
+/// How a peer proved its name.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// A dNSName in its certificate (RFC 9525).
+    CertificateDnsName,
+    /// An iPAddress in its certificate (RFC 5280).
+    CertificateIpAddress,
+    /// A KRB5PrincipalName in its certificate (RFC 4556).
+    CertificateKerberosName,
+    /// A SRVName in its certificate (RFC 4985).
+    CertificateServiceName,
+    /// The one URI in its certificate (SPIFFE X509-SVID).
+    CertificateSpiffeId,
+    /// A user principal name in its certificate (Microsoft's otherName 1.3.6.1.4.1.311.20.2.3).
+    CertificateUserPrincipalName,
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CertificateDnsName => "certificate dNSName",
+            Self::CertificateIpAddress => "certificate iPAddress",
+            Self::CertificateKerberosName => "certificate KRB5PrincipalName",
+            Self::CertificateServiceName => "certificate SRVName",
+            Self::CertificateSpiffeId => "certificate SPIFFE ID",
+            Self::CertificateUserPrincipalName => "certificate user principal name",
+        })
+    }
+}
+
+/// A way to protect a conversation.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// TLS 1.2 over TCP; only where policy opts in.
+    Tls12,
+    /// TLS 1.3 over TCP.
+    Tls13,
+}
+
+impl fmt::Display for Mechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tls12 => "TLS 1.2",
+            Self::Tls13 => "TLS 1.3",
+        })
+    }
+}
+
+/// The identity of an authenticated session: both ends compute the same one, nobody else can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionId([u8; 16]);
+
+impl SessionId {
+    /// The exporter label from which it is derived (RFC 8446 section 7.5), with empty context.
+    pub const EXPORTER_LABEL: &'static [u8] = b"EXPORTER-countersign-session-id";
+
+    /// Takes the exported bytes.
+    pub fn from_exported(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the first half as a number: `MmSaId` of the query (SPEC 7.4).
+    pub fn as_u64(self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// What protects a conversation, and for whom.
+///
+/// A peer's name gets in only as a [`ProvedPeer`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    mechanism: Mechanism,
+    cipher_suite: String,
+    key_exchange: String,
+    session: SessionId,
+    since: Timestamp,
+    asked: Option<PeerName>,
+    names: Vec<ProvedPeer>,
+    expires: Option<Timestamp>,
+}
+
+impl Evidence {
+    /// States that `mechanism` with these algorithms protects the conversation since then. No
+    /// name has been proved until [`Self::with_peer`] says so.
+    pub fn new(
+        mechanism: Mechanism,
+        cipher_suite: String,
+        key_exchange: String,
+        session: SessionId,
+        since: Timestamp,
+    ) -> Self {
+        Self {
+            mechanism,
+            cipher_suite,
+            key_exchange,
+            session,
+            since,
+            asked: None,
+            names: Vec::new(),
+            expires: None,
+        }
+    }
+
+    /// Adds what the peer proved: first the name that was asked for, if one was, then every
+    /// other name; and until when the proof is good.
+    #[must_use]
+    pub fn with_peer(
+        mut self,
+        asked: Option<PeerName>,
+        names: Vec<ProvedPeer>,
+        expires: Option<Timestamp>,
+    ) -> Self {
+        self.asked = asked;
+        self.names = names;
+        self.expires = expires;
+        self
+    }
+
+    /// Returns the mechanism that protects the conversation.
+    pub fn mechanism(&self) -> Mechanism {
+        self.mechanism
+    }
+
+    /// Returns the cipher suite, by its registered name.
+    pub fn cipher_suite(&self) -> &str {
+        &self.cipher_suite
+    }
+
+    /// Returns the key exchange group, by its registered name.
+    pub fn key_exchange(&self) -> &str {
+        &self.key_exchange
+    }
+
+    /// Returns the identity of the session.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Returns since when it holds.
+    pub fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    /// Returns the name that was asked for, if one was.
+    pub fn asked(&self) -> Option<&PeerName> {
+        self.asked.as_ref()
+    }
+
+    /// Returns whether a name was asked for and proved (SPEC 5.5).
+    pub fn is_peer_name_verified(&self) -> bool {
+        self.asked.is_some() && !self.names.is_empty()
+    }
+
+    /// Returns who the peer is: the name that was asked for, else the first that it proved.
+    /// `None` is an anonymous client, or a certificate without a name that we understand.
+    pub fn peer(&self) -> Option<&ProvedPeer> {
+        self.names.first()
+    }
+
+    /// Returns every name that the peer proved.
+    pub fn names(&self) -> &[ProvedPeer] {
+        &self.names
+    }
+
+    /// Returns the user or service that authenticated (SPEC 7.3).
+    pub fn application(&self) -> Option<&ProvedPeer> {
+        self.names.iter().find(|name| !name.is_machine())
+    }
+
+    /// Returns the host that authenticated (SPEC 7.3).
+    pub fn machine(&self) -> Option<&ProvedPeer> {
+        self.names.iter().find(|name| name.is_machine())
+    }
+
+    /// Returns when the peer's proof expires, if it does.
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.expires
+    }
+}
+
+flags! {
+    /// What is true of a connection now (`Flags` of the query, SPEC 1 and 7.5).
+    InfoFlags {
+        /// The connection is protected.
+        CONNECTION_SECURED = 0x1,
+        /// It is encrypted; implies that it is secured.
+        CONNECTION_ENCRYPTED = 0x2,
+        /// A token of the peer exists that can be used for impersonation.
+        CONNECTION_IMPERSONATED = 0x4,
+    }
+}
+
+/// The answer to a query (SPEC 7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecurityInfo {
+    evidence: Option<Evidence>,
+}
+
+impl SecurityInfo {
+    /// The connection is in clear.
+    pub fn clear() -> Self {
+        Self { evidence: None }
+    }
+
+    /// The connection is protected as the evidence says.
+    pub fn secured(evidence: Evidence) -> Self {
+        Self { evidence: Some(evidence) }
+    }
+
+    /// Returns what is true now.
+    pub fn flags(&self) -> InfoFlags {
+        match self.evidence {
+            Some(_) => InfoFlags::CONNECTION_SECURED | InfoFlags::CONNECTION_ENCRYPTED,
+            None => InfoFlags::NONE,
+        }
+    }
+
+    /// Returns the evidence; none means cleartext.
+    pub fn evidence(&self) -> Option<&Evidence> {
+        self.evidence.as_ref()
+    }
+}

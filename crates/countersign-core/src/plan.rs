@@ -1,0 +1,282 @@
+//! One mechanism for one peer, chosen by pure functions.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::{
+    AllowRule, ClientCertificates, Fault, IpsecFlags, PeerName, Policy, SecurityFlags,
+    SecurityProtocol, SecuritySettings, TargetTable, WsaError,
+};
+
+/// What a connecting socket must do.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientPlan {
+    /// Security was never asked for, neither by the program nor by policy.
+    Clear,
+    /// TLS, with this proof from the peer.
+    Tls {
+        /// Whom the peer must prove to be.
+        asked: Asked,
+        /// Whether cleartext is permitted.
+        cleartext: Cleartext,
+    },
+}
+
+/// Whom the peer must prove to be.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Anyone with a certificate that we trust (`OPTIONAL_PEER_NAME_VERIFICATION`).
+    AnyTrusted,
+    /// This name.
+    Name {
+        /// The name.
+        name: PeerName,
+        /// Where it comes from.
+        from: AskedFrom,
+    },
+}
+
+/// Where the name that a peer must prove comes from.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskedFrom {
+    /// The policy's `[[target]]` for this address.
+    Policy(SocketAddr),
+    /// The program's call for this address.
+    Program(SocketAddr),
+}
+
+impl fmt::Display for AskedFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (who, address) = match self {
+            Self::Policy(address) => ("policy [[target]]", address),
+            Self::Program(address) => ("the program", address),
+        };
+        match (address.ip().is_unspecified(), address.port()) {
+            (true, 0) => write!(f, "{who}, for any address"),
+            (true, port) => write!(f, "{who}, for port {port} of any address"),
+            (false, 0) => write!(f, "{who}, for {} at any port", address.ip()),
+            (false, _) => write!(f, "{who}, for {address}"),
+        }
+    }
+}
+
+/// Whether cleartext is permitted.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cleartext {
+    /// When the peer cannot do security (SPEC 4.6).
+    DangerIfPeerCannot,
+    /// Never.
+    Never,
+}
+
+/// What a listening socket must do.
+#[non_exhaustive]
+#[derive(Clone, Debug)]
+pub enum ServerPlan {
+    /// Security was never asked for, neither by the program nor by policy.
+    Clear,
+    /// TLS, and these conditions for whoever connects.
+    Tls {
+        /// Who may connect.
+        admission: Admission,
+        /// Whether cleartext is permitted.
+        cleartext: Cleartext,
+    },
+}
+
+/// Why there is no plan.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// IPsec was asked for, and there is none here.
+    #[error("IPsec was asked for, and this host provides none")]
+    NoIpsec,
+    /// No name is known for a peer that must prove one.
+    #[error("no name is known for the peer at {peer}, so it cannot prove one")]
+    NoName {
+        /// The peer's address.
+        peer: SocketAddr,
+    },
+}
+
+impl PlanError {
+    /// Returns who must act.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::NoIpsec => Fault::Host,
+            Self::NoName { .. } => Fault::Caller,
+        }
+    }
+
+    /// Returns what to try.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoIpsec => "ask for the default protocol, which is TLS",
+            Self::NoName { .. } => {
+                "set the peer's target name before connecting, or add a [[target]] to the policy"
+            }
+        }
+    }
+
+    /// Returns the Winsock number (SPEC 4.4, 5.5).
+    pub fn wsa(&self) -> WsaError {
+        match self {
+            Self::NoIpsec => WsaError::OpNotSupp,
+            Self::NoName { .. } => WsaError::Acces,
+        }
+    }
+}
+
+impl Policy {
+    /// Says whether the host provides the protocol that a program asks for.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::NoIpsec`]: never silently replaced by something else (SPEC 4.4).
+    pub fn check_protocol(&self, settings: &SecuritySettings) -> Result<(), PlanError> {
+        match settings.protocol() {
+            SecurityProtocol::Default if !self.default_is_ipsec.unwrap_or(false) => Ok(()),
+            _ => Err(PlanError::NoIpsec),
+        }
+    }
+
+    /// Decides what a socket that connects to `peer` must do. `settings` is `None` if security
+    /// was never set; `names` are the program's.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError`] if the protocol is not to be had, or no name is known (SPEC 5.5).
+    pub fn plan_client(
+        &self,
+        settings: Option<&SecuritySettings>,
+        names: &TargetTable,
+        peer: SocketAddr,
+    ) -> Result<ClientPlan, PlanError> {
+        if settings.is_none() && names.is_empty() && !self.require.security {
+            return Ok(ClientPlan::Clear);
+        }
+        let default = SecuritySettings::default();
+        let settings = settings.unwrap_or(&default);
+        self.check_protocol(settings)?;
+        let asked = match (names.lookup(peer), self.targets.lookup(peer)) {
+            (Some((key, name)), _) => {
+                Asked::Name { name: name.clone(), from: AskedFrom::Program(key) }
+            }
+            (None, Some((key, name))) => {
+                Asked::Name { name: name.clone(), from: AskedFrom::Policy(key) }
+            }
+            (None, None) if self.name_is_optional(settings) => Asked::AnyTrusted,
+            (None, None) => return Err(PlanError::NoName { peer }),
+        };
+        Ok(ClientPlan::Tls { asked, cleartext: self.cleartext(settings) })
+    }
+
+    /// Decides what a socket that listens on `listen` must do; arguments as for
+    /// [`Self::plan_client`].
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError`] if the protocol is not to be had.
+    pub fn plan_server(
+        &self,
+        settings: Option<&SecuritySettings>,
+        names: &TargetTable,
+        listen: SocketAddr,
+    ) -> Result<ServerPlan, PlanError> {
+        if settings.is_none() && names.is_empty() && !self.require.security {
+            return Ok(ServerPlan::Clear);
+        }
+        let default = SecuritySettings::default();
+        let settings = settings.unwrap_or(&default);
+        self.check_protocol(settings)?;
+        let gates = self
+            .allow
+            .iter()
+            .map(|gate| gate.iter().filter(|rule| rule.covers(listen)).cloned().collect())
+            .filter(|gate: &Vec<AllowRule>| !gate.is_empty())
+            .collect();
+        let admission =
+            Admission { names: names.clone(), gates, demand: self.client_certificates() };
+        // Cleartext would pass by every rule about who may connect.
+        let cleartext = match self.cleartext(settings) {
+            Cleartext::DangerIfPeerCannot if admission.admits_anonymous() => {
+                Cleartext::DangerIfPeerCannot
+            }
+            _ => Cleartext::Never,
+        };
+        Ok(ServerPlan::Tls { admission, cleartext })
+    }
+
+    fn cleartext(&self, settings: &SecuritySettings) -> Cleartext {
+        let asked = settings.flags().contains(SecurityFlags::ALLOW_INSECURE);
+        if asked && !self.require.security {
+            Cleartext::DangerIfPeerCannot
+        } else {
+            Cleartext::Never
+        }
+    }
+
+    fn name_is_optional(&self, settings: &SecuritySettings) -> bool {
+        let optional = IpsecFlags::OPTIONAL_PEER_NAME_VERIFICATION;
+        !self.require.peer_name
+            && settings.ipsec().is_some_and(|ipsec| ipsec.flags.contains(optional))
+    }
+}
+
+/// Who may connect to a listener.
+#[derive(Clone, Debug, Default)]
+pub struct Admission {
+    names: TargetTable,
+    gates: Vec<Vec<AllowRule>>,
+    demand: ClientCertificates,
+}
+
+impl Admission {
+    /// Returns what is asked of clients, at least a certificate if any rule needs a name.
+    pub fn demand(&self) -> ClientCertificates {
+        if self.names.is_empty() && self.gates.is_empty() {
+            self.demand
+        } else {
+            ClientCertificates::Require
+        }
+    }
+
+    /// Returns whether a client without a certificate is served.
+    pub fn admits_anonymous(&self) -> bool {
+        self.demand() != ClientCertificates::Require
+    }
+
+    /// Decides whether the peer at `address`, which proved `proved`, may connect: it must hold
+    /// the name that the program set for its address (SPEC 5.6), and pass every gate.
+    ///
+    /// # Errors
+    ///
+    /// The rule that is missing, as text for the log of this host.
+    pub fn admit(&self, address: SocketAddr, proved: &[PeerName]) -> Result<(), String> {
+        if !self.names.is_empty() {
+            let Some((_, asked)) = self.names.lookup(address) else {
+                return Err(format!("the program named no peer at {address}"));
+            };
+            let pattern = crate::PeerPattern::from(asked.clone());
+            if !proved.iter().any(|name| pattern.matches(name)) {
+                return Err(format!("the peer at {address} must be {asked}"));
+            }
+        }
+        for gate in &self.gates {
+            let mut patterns = gate.iter().flat_map(|rule| &rule.peers);
+            if !patterns.any(|pattern| proved.iter().any(|name| pattern.matches(name))) {
+                let all: Vec<String> =
+                    gate.iter().flat_map(|rule| &rule.peers).map(ToString::to_string).collect();
+                return Err(format!("allowed are {}", all.join(", ")));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! "Why did it choose that?", one line each.
+
+use std::net::SocketAddr;
+
+use super::{Asked, Cleartext, ClientPlan, PlanError, ServerPlan};
+use crate::{
+    ClientCertificates, Policy, SecurityFlags, SecurityProtocol, SecuritySettings, TargetTable,
+    WsaError,
+};
+
+fn policy(text: &str) -> Policy {
+    Policy::parse(text, "test").unwrap()
+}
+
+fn peer() -> SocketAddr {
+    "192.0.2.1:5432".parse().unwrap()
+}
+
+fn names(address: &str, name: &str) -> TargetTable {
+    let mut names = TargetTable::default();
+    names.insert(address.parse().unwrap(), name.parse().unwrap());
+    names
+}
+
+fn insecure() -> SecuritySettings {
+    SecuritySettings::new(SecurityProtocol::Default, SecurityFlags::ALLOW_INSECURE).unwrap()
+}
+
+fn asked(plan: ClientPlan) -> String {
+    match plan {
+        ClientPlan::Tls { asked: Asked::Name { name, from }, .. } => format!("{name} by {from}"),
+        other => format!("{other:?}"),
+    }
+}
+
+#[test]
+fn without_security_there_is_none_unless_policy_requires_it() {
+    let none = TargetTable::default();
+    assert_eq!(policy("").plan_client(None, &none, peer()), Ok(ClientPlan::Clear));
+    let strict = policy("[require]\nsecurity = true\n");
+    assert_eq!(strict.plan_client(None, &none, peer()), Err(PlanError::NoName { peer: peer() }));
+}
+
+#[test]
+fn spec_4_4_ipsec_is_refused_and_not_replaced() {
+    let ipsec = SecuritySettings::new(SecurityProtocol::Ipsec, SecurityFlags::NONE).unwrap();
+    let error = policy("").plan_client(Some(&ipsec), &names("0.0.0.0:0", "a"), peer()).unwrap_err();
+    assert_eq!(error.wsa(), WsaError::OpNotSupp);
+    let default = SecuritySettings::default();
+    let as_default = policy("[protocol]\ndefault = \"ipsec\"\n");
+    assert_eq!(as_default.check_protocol(&default), Err(PlanError::NoIpsec));
+}
+
+#[test]
+fn spec_5_5_no_name_is_refused() {
+    let none = TargetTable::default();
+    let default = SecuritySettings::default();
+    let error = policy("").plan_client(Some(&default), &none, peer()).unwrap_err();
+    assert_eq!(error.wsa(), WsaError::Acces);
+    let supplied = policy("[[target]]\naddress = \"*:5432\"\nname = \"postgres/db1\"\n");
+    assert_eq!(
+        asked(supplied.plan_client(Some(&default), &none, peer()).unwrap()),
+        "postgres/db1 by policy [[target]], for port 5432 of any address"
+    );
+    assert_eq!(
+        asked(supplied.plan_client(None, &names("192.0.2.1:0", "db2"), peer()).unwrap()),
+        "host/db2 by the program, for 192.0.2.1 at any port"
+    );
+}
+
+#[test]
+fn spec_5_5_optional_verification_lifts_it_unless_policy_says_no() {
+    let none = TargetTable::default();
+    let optional = SecuritySettings::default().danger_optional_peer_name();
+    let plan = policy("").plan_client(Some(&optional), &none, peer());
+    assert!(matches!(plan, Ok(ClientPlan::Tls { asked: Asked::AnyTrusted, .. })));
+    let strict = policy("[require]\npeer-name = true\n");
+    let plan = strict.plan_client(Some(&optional), &none, peer());
+    assert_eq!(plan, Err(PlanError::NoName { peer: peer() }));
+}
+
+#[test]
+fn spec_4_7_policy_wins_over_allow_insecure() {
+    let table = names("0.0.0.0:0", "db1");
+    let cleartext = |policy: Policy| match policy.plan_client(Some(&insecure()), &table, peer()) {
+        Ok(ClientPlan::Tls { cleartext, .. }) => cleartext,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(cleartext(policy("")), Cleartext::DangerIfPeerCannot);
+    assert_eq!(cleartext(policy("[require]\nsecurity = true\n")), Cleartext::Never);
+}
+
+fn server(text: &str, table: &TargetTable) -> (super::Admission, Cleartext) {
+    match policy(text).plan_server(Some(&insecure()), table, "10.0.0.9:8443".parse().unwrap()) {
+        Ok(ServerPlan::Tls { admission, cleartext }) => (admission, cleartext),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn who_may_connect() {
+    let none = TargetTable::default();
+    let alice = || vec!["alice@A".parse().unwrap()];
+
+    let (open, cleartext) = server("", &none);
+    assert_eq!(open.demand(), ClientCertificates::Request);
+    assert_eq!(open.admit(peer(), &[]), Ok(()));
+    assert_eq!(cleartext, Cleartext::DangerIfPeerCannot);
+
+    let rule = "[[allow]]\nlisten = \"*:8443\"\npeers = [\"*@A\"]\n";
+    let (gated, cleartext) = server(rule, &none);
+    assert_eq!(gated.demand(), ClientCertificates::Require);
+    assert_eq!(cleartext, Cleartext::Never, "cleartext would pass by the rule");
+    assert_eq!(gated.admit(peer(), &alice()), Ok(()));
+    assert_eq!(gated.admit(peer(), &[]), Err("allowed are *@A".to_owned()));
+
+    let (elsewhere, _) = server("[[allow]]\nlisten = \"*:1\"\npeers = [\"*@A\"]\n", &none);
+    assert!(elsewhere.admits_anonymous());
+
+    let (named, _) = server("", &names("192.0.2.1:0", "alice@A"));
+    assert_eq!(named.admit(peer(), &alice()), Ok(()));
+    assert!(named.admit(peer(), &["bob@A".parse().unwrap()]).is_err());
+    assert!(named.admit("192.0.2.2:1".parse().unwrap(), &alice()).is_err(), "spec 5.6");
+}

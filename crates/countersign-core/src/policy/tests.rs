@@ -1,0 +1,105 @@
+//! Policy text, good and bad.
+
+use super::{ClientCertificates, IdentityRule, Policy};
+
+const WHOLE: &str = r#"
+[identity]
+certificate = "chain.pem"
+key = "key.pem"
+
+[trust]
+anchors = ["ca.pem", "more.d"]
+system = true
+
+[protocol]
+default = "tls"
+
+[tls]
+danger-allow-tls12 = true
+
+[server]
+client-certificates = "require"
+
+[require]
+peer-name = true
+security = true
+
+[limits]
+handshakes = 64
+handshake-timeout-ms = 500
+
+[[target]]
+address = "10.0.0.5:5432"
+name = "postgres/db1.example.com"
+
+[[target]]
+address = "*:443"
+name = "spiffe://prod/web"
+
+[[allow]]
+listen = "10.0.0.9:8443"
+peers = ["alice@EXAMPLE.COM", "spiffe://prod/*"]
+"#;
+
+#[test]
+fn every_key_is_read() {
+    let policy = Policy::parse(WHOLE, "policy.toml").unwrap();
+    assert!(matches!(policy.identity(), Some(IdentityRule::Files { .. })));
+    assert_eq!(policy.trust().anchors.len(), 2);
+    assert!(policy.trust().system && !policy.trust().store);
+    assert!(policy.allows_tls12());
+    assert_eq!(policy.client_certificates(), ClientCertificates::Require);
+    assert!(policy.require().security && policy.require().peer_name);
+    assert_eq!(policy.limits().handshakes, 64);
+    assert_eq!(policy.limits().handshake_timeout.as_millis(), 500);
+    let (_, name) = policy.targets().lookup("10.0.0.5:5432".parse().unwrap()).unwrap();
+    assert_eq!(name.to_string(), "postgres/db1.example.com");
+    assert!(policy.targets().lookup("10.0.0.5:443".parse().unwrap()).is_some());
+    assert_eq!(policy.allow().len(), 1);
+}
+
+#[track_caller]
+fn refused(text: &str, expected: &str) {
+    let error = Policy::parse(text, "p").unwrap_err().to_string();
+    assert!(error.starts_with(expected), "{error}");
+}
+
+#[test]
+fn errors_have_line_and_column() {
+    refused("[trust]\nsytem = true\n", "p, line 2, column 1: unknown field `sytem`");
+    refused(
+        "[[target]]\naddress = \"x\"\nname = \"db1\"\n",
+        "p, line 2, column 11: \"x\" is not an address",
+    );
+    refused(
+        "[[target]]\naddress = \"*\"\nname = \"a b\"\n",
+        "p, line 3, column 8: the name holds ' '",
+    );
+    refused(
+        "[[allow]]\npeers = [\"post*\"]\n",
+        "p, line 2, column 9: pattern \"post*\" has a star",
+    );
+    refused("[limits]\nhandshakes = 0\n", "p, line 2, column 14: it must be above zero");
+    refused("[identity]\nkey = \"k\"\n", "p, line 1, column 1: [identity] needs");
+    refused("[protocol]\ndefault = \"ssl\"\n", "p, line 2, column 11: unknown variant `ssl`");
+    refused("a = [", "p, line 1, column ");
+    let twice = "[[target]]\naddress=\"10.0.0.1\"\nname=\"a\"\n[[target]]\naddress=\"[::ffff:10.0.0.1]\"\nname=\"b\"\n";
+    refused(twice, "p, line 4, column 1: [::ffff:10.0.0.1]:0 has two names, host/a and host/b");
+}
+
+#[test]
+fn spec_4_7_a_later_file_adds_demands_and_takes_none_back() {
+    let host = Policy::parse(
+        "[require]\nsecurity = true\ntls13 = true\n[server]\nclient-certificates = \"require\"\n[[allow]]\npeers = [\"a\"]\n",
+        "host",
+    );
+    let user = Policy::parse(
+        "[require]\npeer-name = true\n[tls]\ndanger-allow-tls12 = true\n[server]\nclient-certificates = \"none\"\n[[allow]]\npeers = [\"*\"]\n",
+        "user",
+    );
+    let both = host.unwrap().overlay(user.unwrap());
+    assert!(both.require().security && both.require().peer_name);
+    assert!(!both.allows_tls12());
+    assert_eq!(both.client_certificates(), ClientCertificates::Require);
+    assert_eq!(both.allow().len(), 2, "two gates, both to be passed");
+}

@@ -1,0 +1,260 @@
+//! Policy as people write it.
+
+use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::de::{Deserialize, Deserializer, Error as _};
+
+use super::{
+    AllowRule, ClientCertificates, IdentityRule, PartialLimits, Policy, PolicyError, Requirements,
+    Target, TrustRule,
+};
+use crate::{PeerName, PeerPattern, TargetTable};
+
+/// Reads policy text.
+pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
+    let at = |offset: usize, what: String| {
+        let before = text.get(..offset).unwrap_or(text);
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let line = before.matches('\n').count() + 1;
+        PolicyError { origin: origin.to_owned(), line, column, what }
+    };
+    let file: File = toml::from_str(text).map_err(|error| {
+        at(error.span().map_or(0, |span| span.start), error.message().replace('\n', "; "))
+    })?;
+
+    let mut targets = TargetTable::default();
+    for target in file.target {
+        let offset = target.span().start;
+        let Target { address, name } = target.into_inner().into();
+        if let Some(other) = targets.insert(address, name.clone()) {
+            return Err(at(offset, format!("{address} has two names, {other} and {name}")));
+        }
+    }
+    let allow: Vec<AllowRule> = file
+        .allow
+        .into_iter()
+        .map(|rule| AllowRule { listen: rule.listen.0, peers: unwrap(rule.peers) })
+        .collect();
+    let identity = match file.identity {
+        None => None,
+        Some(identity) => {
+            let offset = identity.span().start;
+            let rule = identity.into_inner();
+            Some(match (rule.certificate, rule.key, rule.name) {
+                (Some(certificate), Some(key), None) => IdentityRule::Files { certificate, key },
+                (None, None, Some(name)) => IdentityRule::Store { name: name.0 },
+                _ => {
+                    let what = "[identity] needs certificate and key, or name alone";
+                    return Err(at(offset, what.to_owned()));
+                }
+            })
+        }
+    };
+    Ok(Policy {
+        identity,
+        trust: file.trust.map(|trust| TrustRule {
+            anchors: trust.anchors,
+            store: trust.store,
+            system: trust.system,
+        }),
+        default_is_ipsec: file.protocol.default.map(|word| matches!(word, Protocol::Ipsec)),
+        danger_allow_tls12: file.tls.danger_allow_tls12,
+        client_certificates: file.server.client_certificates.map(|word| match word {
+            Demand::None => ClientCertificates::None,
+            Demand::Request => ClientCertificates::Request,
+            Demand::Require => ClientCertificates::Require,
+        }),
+        require: Requirements {
+            peer_name: file.require.peer_name,
+            security: file.require.security,
+            tls13: file.require.tls13,
+        },
+        limits: PartialLimits {
+            handshakes: file.limits.handshakes.map(Positive::into_usize),
+            handshake_timeout: file.limits.handshake_timeout_ms.map(Positive::into_millis),
+            connect_timeout: file.limits.connect_timeout_ms.map(Positive::into_millis),
+            insecure_after: file.limits.insecure_after_ms.map(Positive::into_millis),
+        },
+        targets,
+        allow: if allow.is_empty() { Vec::new() } else { vec![allow] },
+    })
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    identity: Option<toml::Spanned<IdentityText>>,
+    trust: Option<TrustText>,
+    #[serde(default)]
+    protocol: ProtocolText,
+    #[serde(default)]
+    tls: TlsText,
+    #[serde(default)]
+    server: ServerText,
+    #[serde(default)]
+    require: RequireText,
+    #[serde(default)]
+    limits: LimitsText,
+    #[serde(default)]
+    target: Vec<toml::Spanned<TargetText>>,
+    #[serde(default)]
+    allow: Vec<AllowText>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct IdentityText {
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    name: Option<Parsed<PeerName>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TrustText {
+    #[serde(default)]
+    anchors: Vec<PathBuf>,
+    #[serde(default)]
+    store: bool,
+    #[serde(default)]
+    system: bool,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ProtocolText {
+    default: Option<Protocol>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Protocol {
+    Ipsec,
+    Tls,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TlsText {
+    danger_allow_tls12: Option<bool>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ServerText {
+    client_certificates: Option<Demand>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Demand {
+    None,
+    Request,
+    Require,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+struct RequireText {
+    peer_name: bool,
+    security: bool,
+    tls13: bool,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+struct LimitsText {
+    handshakes: Option<Positive>,
+    handshake_timeout_ms: Option<Positive>,
+    connect_timeout_ms: Option<Positive>,
+    insecure_after_ms: Option<Positive>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TargetText {
+    address: Address,
+    name: Parsed<PeerName>,
+}
+
+impl From<TargetText> for Target {
+    fn from(text: TargetText) -> Self {
+        Self { address: text.address.0, name: text.name.0 }
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct AllowText {
+    #[serde(default)]
+    listen: Address,
+    peers: Vec<Parsed<PeerPattern>>,
+}
+
+/// A string that means something.
+struct Parsed<T>(T);
+
+impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map(Self).map_err(D::Error::custom)
+    }
+}
+
+fn unwrap<T>(list: Vec<Parsed<T>>) -> Vec<T> {
+    list.into_iter().map(|Parsed(it)| it).collect()
+}
+
+/// `ADDRESS:PORT`, `ADDRESS`, `*:PORT` or `*`; what is left out is zero, which is any.
+struct Address(SocketAddr);
+
+impl Default for Address {
+    fn default() -> Self {
+        Self(SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(&text);
+        if let Ok(ip) = bare.parse::<IpAddr>() {
+            return Ok(Self(SocketAddr::new(ip, 0)));
+        }
+        let full = match text.strip_prefix('*') {
+            Some("") => "0.0.0.0:0".to_owned(),
+            Some(port) => format!("0.0.0.0{port}"),
+            None => text.clone(),
+        };
+        full.parse().map(Self).map_err(|_| {
+            let forms = "ADDRESS:PORT, ADDRESS, *:PORT or *";
+            D::Error::custom(format_args!("{text:?} is not an address; write {forms}"))
+        })
+    }
+}
+
+/// A whole number above zero.
+#[derive(Clone, Copy)]
+struct Positive(u32);
+
+impl Positive {
+    fn into_usize(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    fn into_millis(self) -> Duration {
+        Duration::from_millis(u64::from(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Positive {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        match u32::deserialize(from)? {
+            0 => Err(D::Error::custom("it must be above zero")),
+            number => Ok(Self(number)),
+        }
+    }
+}
