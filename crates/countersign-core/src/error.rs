@@ -101,7 +101,7 @@ pub enum HandshakeError {
     #[error("asked for {asked}, the peer proved {proved}")]
     WrongPeer {
         /// The name that the caller asked for.
-        asked: PeerName,
+        asked: Box<PeerName>,
         /// The names that the peer proved, or that it proved none.
         proved: String,
         /// Why the nearest of them does not do, where that is not plain.

@@ -1,1 +1,43 @@
-//! Placeholder.
+//! The TLS engine of Countersign: bytes in, bytes out, and a proved name.
+//!
+//! ```text
+//!   wire ── handle_input ──▶ ┌────────┐ ── open ────▶ plaintext
+//!                            │ Engine │
+//!   wire ◀──── transmit ──── └────────┘ ◀── seal ──── plaintext
+//!                                │
+//!                                └── poll ──▶ Evidence, once, before any plaintext
+//! ```
+//!
+//! TLS 1.3 over rustls and aws-lc-rs, TLS 1.2 only where policy opts in; AEAD suites only,
+//! X25519MLKEM768 preferred; no resumption, no early data. Chains are verified by rustls-webpki;
+//! which name a good certificate proves is decided in `names.rs`, after the chain, so that
+//! neither failure is reported as the other.
+//!
+//! This crate opens no socket, sees no file name and reads no clock: wire bytes and the time come
+//! in as arguments.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs, clippy::missing_errors_doc, clippy::missing_panics_doc)]
+#![warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr)]
+
+mod config;
+pub use config::{ClientConfig, ServerConfig};
+
+mod credential;
+pub use credential::{Credential, CredentialError, TrustAnchors};
+
+mod engine;
+pub use engine::{Engine, Opened, Output};
+
+mod error;
+
+mod names;
+
+mod provider;
+
+mod san;
+pub use san::{AlternativeName, KerberosName, encode};
+
+mod scope;
+
+mod verify;
