@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode, Failure> {
     let dist = place::target()?.join("dist");
     let tree = dist.join(&name);
     generated::fresh(&tree)?;
-    generated::lay_out(&dist, &tree)?;
+    generated::lay_out(&tree)?;
     generated::copy(&place::binary()?, &tree.join("bin/countersign"))?;
     for document in DOCUMENTS {
         let to = tree.join("share/doc/countersign").join(document);
@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode, Failure> {
 /// that the same commit and toolchain make the same archive.
 fn pack(dist: &Path, name: &str, archive: &str) -> Result<(), Failure> {
     let mut tar = Command::new("tar");
-    tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner"]);
+    tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mode=u=rwX,go=rX"]);
     if let Some(time) = time_of_commit() {
         tar.arg(format!("--mtime=@{time}"));
     }

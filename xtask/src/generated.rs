@@ -19,12 +19,10 @@ const COMPLETIONS: &[(&str, &str)] = &[
 
 /// Makes manual and completions below `prefix`, laid out as `/usr/local` is.
 ///
-/// `scratch` is a folder of ours; what an earlier run left there is removed.
-///
 /// # Errors
 ///
 /// When the release build of the command does not make a page, or makes an empty one.
-pub(crate) fn lay_out(scratch: &Path, prefix: &Path) -> Result<(), Failure> {
+pub(crate) fn lay_out(prefix: &Path) -> Result<(), Failure> {
     let manual = prefix.join("share/man/man1");
     fresh(&manual)?;
     generate("man", &manual)?;
@@ -39,7 +37,7 @@ pub(crate) fn lay_out(scratch: &Path, prefix: &Path) -> Result<(), Failure> {
         return Err(Failure::new("manual", "no page countersign.1 was made"));
     }
 
-    let completions = scratch.join("completions");
+    let completions = place::target()?.join("xtask/completions");
     fresh(&completions)?;
     generate("completions", &completions)?;
     for (made, place) in COMPLETIONS {
