@@ -70,6 +70,12 @@ pub enum HandshakeError {
         /// What is missing.
         what: String,
     },
+    /// The handshake was given up to make room for others.
+    #[error("the handshake was given up: {limit} were under way, and this was the oldest")]
+    Overloaded {
+        /// How many may be under way at once.
+        limit: usize,
+    },
     /// The peer broke the protocol.
     #[error("the peer broke the protocol: {what}")]
     Protocol {
@@ -125,7 +131,7 @@ impl HandshakeError {
     /// Returns who must act.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::OurSide { .. } => Fault::Host,
+            Self::OurSide { .. } | Self::Overloaded { .. } => Fault::Host,
             _ => Fault::Peer,
         }
     }
@@ -152,6 +158,7 @@ impl HandshakeError {
                 "the peer must offer TLS 1.3; if it cannot, policy may allow TLS 1.2 \
                  (tls.danger-allow-tls12 = true)"
             }
+            Self::Overloaded { .. } => "raise limits.handshakes, or find out who floods this port",
             Self::Protocol { .. } => "check that the peer speaks TLS and nothing alters its bytes",
             Self::RefusedByPeer { alert } => return refusal_hint(alert),
             Self::TimedOut { .. } => {

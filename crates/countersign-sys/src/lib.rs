@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The kernel, made safe for Countersign.
+//!
+//! What `std::net` does not offer: sockets in stages, exclusive ports, sends that do not wait,
+//! waiting for readiness with a deadline, and a set of descriptors with timers. All of it over
+//! `rustix`, so that no line here is unsafe yet; the calls that will need it (credentials of a
+//! thread, kernel TLS) belong here and nowhere else.
+//!
+//! This crate decides nothing and knows no protocol.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs, clippy::missing_errors_doc, clippy::missing_panics_doc)]
+#![warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr)]
+
+mod readiness;
+pub use readiness::{Interest, ReadySet, wait};
+
+mod socket;
+pub use socket::{
+    Exclusive, accept, bind_exclusive, connect_error, listen, receive, start_connect, stream_socket,
+};
+
+mod wire;
+pub use wire::Wire;

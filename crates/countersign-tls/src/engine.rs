@@ -233,9 +233,12 @@ impl Engine {
         self.phase == Phase::Handshaking
     }
 
-    /// Returns whether the peer has sent anything that could be TLS, or nothing at all yet.
+    /// Returns whether what the peer has sent could be TLS; nothing yet could.
     pub fn may_be_tls(&self) -> bool {
-        self.first_bytes.is_empty() || looks_like_tls(&self.first_bytes)
+        let is_client = matches!(self.connection, Connection::Client(_));
+        self.first_bytes.is_empty()
+            || (looks_like_tls(&self.first_bytes)
+                && !(is_client && is_client_greeting(&self.first_bytes)))
     }
 
     /// Returns whether the peer has sent any byte during the handshake.
@@ -254,7 +257,7 @@ impl Engine {
 
     fn explain(&self, error: &rustls::Error) -> HandshakeError {
         match self.phase {
-            Phase::Handshaking if !looks_like_tls(&self.first_bytes) => not_tls(&self.first_bytes),
+            Phase::Handshaking if !self.may_be_tls() => not_tls(&self.first_bytes),
             _ => from_rustls(error),
         }
     }
@@ -330,7 +333,17 @@ fn looks_like_tls(first: &[u8]) -> bool {
     }
 }
 
+/// A server that greets as clients do echoes what it hears.
+fn is_client_greeting(first: &[u8]) -> bool {
+    const HANDSHAKE: u8 = 0x16;
+    const CLIENT_HELLO: u8 = 1;
+    matches!(first, [HANDSHAKE, 3, _, _, _, CLIENT_HELLO, ..])
+}
+
 fn not_tls(first: &[u8]) -> HandshakeError {
+    if is_client_greeting(first) {
+        return HandshakeError::NotTls { what: "echoed our own greeting".to_owned() };
+    }
     let text = String::from_utf8_lossy(first);
     let line = text.lines().next().unwrap_or_default();
     HandshakeError::NotTls { what: format!("answered \"{}\"", printable(line)) }

@@ -6,7 +6,7 @@ pub use error::PolicyError;
 mod text;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::{PeerName, PeerPattern, TargetTable, fold};
@@ -32,7 +32,7 @@ pub struct Policy {
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdentityRule {
-    /// A chain and its key in PEM files, relative to the policy file.
+    /// A chain and its key in PEM files.
     Files {
         /// The chain, end-entity certificate first.
         certificate: PathBuf,
@@ -50,7 +50,7 @@ pub enum IdentityRule {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TrustRule {
-    /// PEM files, or directories of them, relative to the policy file.
+    /// PEM files, or directories of them.
     pub anchors: Vec<PathBuf>,
     /// The authority of the embedded store, and what it was told to trust.
     pub store: bool,
@@ -185,6 +185,21 @@ impl Policy {
             self.targets.insert(address, name.clone());
         }
         self.allow.extend(next.allow);
+        self
+    }
+
+    /// Makes every relative path one below `base`, the directory of the policy file.
+    #[must_use]
+    pub fn with_paths_below(mut self, base: &Path) -> Self {
+        if let Some(IdentityRule::Files { certificate, key }) = &mut self.identity {
+            *certificate = base.join(&certificate);
+            *key = base.join(&key);
+        }
+        if let Some(trust) = &mut self.trust {
+            for anchor in &mut trust.anchors {
+                *anchor = base.join(&anchor);
+            }
+        }
         self
     }
 

@@ -1,0 +1,117 @@
+//! TCP sockets in stages.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, sockopt};
+
+/// Makes a blocking TCP socket of the family of `like`, closed on exec.
+///
+/// # Errors
+///
+/// As socket(2).
+pub fn stream_socket(like: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if like.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    Ok(rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
+}
+
+/// How a port was taken, which [`listen`] needs to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exclusive {
+    over_time_wait: bool,
+}
+
+/// Binds, and takes the port for this socket alone: neither SO_REUSEADDR nor SO_REUSEPORT of
+/// another socket can share it.
+///
+/// Connections of an earlier server that are in TIME_WAIT do not hinder: where only they hold the
+/// port, SO_REUSEADDR is set until the socket listens, and a listener that exists makes that fail.
+///
+/// # Errors
+///
+/// As bind(2); `AddrInUse` if another socket holds the port.
+pub fn bind_exclusive(socket: &OwnedFd, address: SocketAddr) -> io::Result<Exclusive> {
+    match rustix::net::bind(socket, &address) {
+        Ok(()) => Ok(Exclusive { over_time_wait: false }),
+        Err(Errno::ADDRINUSE) if address.port() != 0 => {
+            sockopt::set_socket_reuseaddr(socket, true)?;
+            let bound = rustix::net::bind(socket, &address);
+            if bound.is_err() {
+                sockopt::set_socket_reuseaddr(socket, false)?;
+            }
+            bound?;
+            Ok(Exclusive { over_time_wait: true })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Listens, with the port still taken exclusively; accepting does not wait.
+///
+/// # Errors
+///
+/// As listen(2).
+pub fn listen(socket: OwnedFd, backlog: i32, taken: Exclusive) -> io::Result<TcpListener> {
+    rustix::net::listen(&socket, backlog)?;
+    if taken.over_time_wait {
+        sockopt::set_socket_reuseaddr(&socket, false)?;
+    }
+    let listener = TcpListener::from(socket);
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Accepts a connection without waiting; the accepted socket blocks, and sends without delay.
+///
+/// # Errors
+///
+/// As accept(2); `WouldBlock` if there is none.
+pub fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = listener.accept()?;
+    stream.set_nodelay(true)?;
+    // Once this connection is in TIME_WAIT it must not keep the next listener from the port.
+    sockopt::set_socket_reuseaddr(&stream, true)?;
+    Ok((stream, peer))
+}
+
+/// Starts to connect and does not wait; writability says that it is over, [`connect_error`] how.
+///
+/// # Errors
+///
+/// As connect(2), other than that it is under way.
+pub fn start_connect(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
+    rustix::io::ioctl_fionbio(socket, true)?;
+    let started = rustix::net::connect(socket, &address);
+    rustix::io::ioctl_fionbio(socket, false)?;
+    match started {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Returns how a connection that was started came out, once the socket is writable.
+///
+/// # Errors
+///
+/// What connect(2) would have said.
+pub fn connect_error(socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(sockopt::socket_error(socket)??)
+}
+
+/// Receives; zero is the end. Waits only if `wait` says so.
+///
+/// # Errors
+///
+/// As recv(2); `WouldBlock` if nothing is there, or the socket's time-out is over.
+pub fn receive(socket: impl AsFd, into: &mut [u8], wait: bool) -> io::Result<usize> {
+    let flags = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+    loop {
+        match rustix::net::recv(socket.as_fd(), &mut *into, flags) {
+            Ok((_, count)) => return Ok(count),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
