@@ -100,6 +100,15 @@ impl TrustAnchors {
         Ok(Self { anchors: anchors.collect::<Result<_, _>>()? })
     }
 
+    /// Takes certificates of authorities, and passes over those that cannot be used: a bundle of a
+    /// host's distributor may hold some, and passing over one believes nobody more.
+    pub fn lenient(certificates: &[CertificateDer<'_>]) -> Self {
+        let usable = certificates.iter().filter_map(|certificate| {
+            webpki::anchor_from_trusted_cert(certificate).ok().map(|anchor| anchor.to_owned())
+        });
+        Self { anchors: usable.collect() }
+    }
+
     /// Returns how many there are.
     pub fn len(&self) -> usize {
         self.anchors.len()

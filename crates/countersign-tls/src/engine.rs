@@ -235,10 +235,14 @@ impl Engine {
 
     /// Returns whether what the peer has sent could be TLS; nothing yet could.
     pub fn may_be_tls(&self) -> bool {
-        let is_client = matches!(self.connection, Connection::Client(_));
         self.first_bytes.is_empty()
             || (looks_like_tls(&self.first_bytes)
-                && !(is_client && is_client_greeting(&self.first_bytes)))
+                && !(self.is_client() && is_client_greeting(&self.first_bytes)))
+    }
+
+    /// Returns whether this end is the client.
+    pub fn is_client(&self) -> bool {
+        matches!(self.connection, Connection::Client(_))
     }
 
     /// Returns whether the peer has sent any byte during the handshake.

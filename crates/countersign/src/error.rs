@@ -1,0 +1,169 @@
+//! What can go wrong, and who must act.
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::core::{Fault, HandshakeError, NameError, PlanError, PolicyError, WsaError};
+use crate::identity::IdentityError;
+
+/// Why an operation on a socket failed: what happened (`Display`), who must act
+/// ([`Self::fault`]), and what to try ([`Self::hint`]).
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The peer could not be authenticated, or refused us.
+    #[error("{peer}: {source}")]
+    Handshake {
+        /// Where the peer is.
+        peer: SocketAddr,
+        /// Why.
+        source: HandshakeError,
+    },
+    /// Our own keys, certificates or anchors cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The operating system refused.
+    #[error("cannot {doing}: {source}")]
+    Io {
+        /// What was tried, with the address or path.
+        doing: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A text is not a name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A listener has no certificate to show.
+    #[error("cannot listen: there is no certificate to prove who we are")]
+    NoCertificate,
+    /// The operation is not legal in this state of the socket.
+    #[error("cannot {doing}: {why}")]
+    Order {
+        /// What was tried.
+        doing: &'static str,
+        /// Why it is not legal now.
+        why: &'static str,
+        /// The Winsock number for it.
+        wsa: WsaError,
+    },
+    /// Policy and the program's settings leave no way.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The policy cannot be read.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+}
+
+impl Error {
+    /// Returns who must act for the next attempt to succeed.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Handshake { source, .. } => source.fault(),
+            Self::Identity(error) => error.fault(),
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::TimedOut => Fault::Peer,
+                io::ErrorKind::InvalidInput => Fault::Caller,
+                _ => Fault::Host,
+            },
+            Self::Name(error) => error.fault(),
+            Self::NoCertificate => Fault::Host,
+            Self::Order { .. } => Fault::Caller,
+            Self::Plan(error) => error.fault(),
+            Self::Policy(error) => error.fault(),
+        }
+    }
+
+    /// Returns what to try.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Handshake { source, .. } => source.hint(),
+            Self::Identity(error) => error.hint(),
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::ConnectionRefused => {
+                    "nothing listens there: check the address and port, and that the server runs"
+                }
+                io::ErrorKind::AddrInUse => {
+                    "another socket holds that port, and a secured one is never shared: stop the \
+                     other, or choose another port"
+                }
+                io::ErrorKind::PermissionDenied => {
+                    "ports below 1024 need root or CAP_NET_BIND_SERVICE"
+                }
+                io::ErrorKind::TimedOut => "check the route and the firewall, or the time-out",
+                io::ErrorKind::NotFound => "check that it exists",
+                _ => "run `countersign doctor`",
+            }
+            .to_owned(),
+            Self::Name(error) => error.hint().to_owned(),
+            Self::NoCertificate => {
+                "make one with `countersign identity issue NAME`, or name certificate and key in \
+                 the policy's [identity]"
+                    .to_owned()
+            }
+            Self::Order { .. } => {
+                "the order is: security, names, bind, then connect or listen".to_owned()
+            }
+            Self::Plan(error) => error.hint().to_owned(),
+            Self::Policy(error) => error.hint().to_owned(),
+        }
+    }
+
+    /// Returns the Winsock number (SPEC 3).
+    pub fn wsa(&self) -> WsaError {
+        match self {
+            Self::Handshake { source, .. } => source.wsa(),
+            Self::Identity(_) | Self::NoCertificate | Self::Policy(_) => WsaError::Acces,
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::AddrInUse => WsaError::AddrInUse,
+                io::ErrorKind::ConnectionAborted => WsaError::ConnAborted,
+                io::ErrorKind::ConnectionRefused => WsaError::ConnRefused,
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => WsaError::ConnReset,
+                io::ErrorKind::InvalidInput => WsaError::Inval,
+                io::ErrorKind::NotConnected => WsaError::NotConn,
+                io::ErrorKind::PermissionDenied => WsaError::Acces,
+                io::ErrorKind::TimedOut => WsaError::TimedOut,
+                io::ErrorKind::WouldBlock => WsaError::WouldBlock,
+                _ => WsaError::SysCallFailure,
+            },
+            Self::Name(error) => error.wsa(),
+            Self::Order { wsa, .. } => *wsa,
+            Self::Plan(error) => error.wsa(),
+        }
+    }
+
+    /// Returns whether the operation is under way, or would have had to wait, on a non-blocking
+    /// socket.
+    pub fn is_would_block(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        |source| Self::Io { doing, source }
+    }
+}
+
+impl From<Error> for io::Error {
+    /// Keeps the error inside, where `get_ref` and `downcast_ref` find it.
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::Handshake { source, .. } => match source {
+                HandshakeError::TimedOut { .. } => io::ErrorKind::TimedOut,
+                HandshakeError::Truncated => io::ErrorKind::UnexpectedEof,
+                HandshakeError::RefusedByPeer { .. } => io::ErrorKind::ConnectionAborted,
+                HandshakeError::Protocol { .. } | HandshakeError::NotTls { .. } => {
+                    io::ErrorKind::InvalidData
+                }
+                _ => io::ErrorKind::PermissionDenied,
+            },
+            Error::Io { source, .. } => source.kind(),
+            Error::Name(_) | Error::Order { .. } | Error::Policy(_) => io::ErrorKind::InvalidInput,
+            Error::Identity(_) | Error::NoCertificate | Error::Plan(_) => {
+                io::ErrorKind::PermissionDenied
+            }
+        };
+        Self::new(kind, error)
+    }
+}

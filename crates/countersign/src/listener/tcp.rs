@@ -1,0 +1,442 @@
+//! The listener that programs hold.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{SocketAddr, TcpListener as Tcp, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use countersign_sys::{Interest, ReadySet};
+use countersign_tls::Engine;
+
+use super::table::Pending;
+use super::{Stage, Table};
+use crate::core::{
+    HandshakeError, SecuritySettings, ServerPlan, TargetTable,
+};
+use crate::stream::{Advance, Channel, Handshake, Inbound};
+use crate::{Context, Error, PeerName, Socket, TcpStream};
+
+/// A listener whose clients have been authenticated when it hands them out.
+///
+/// Handshakes advance inside [`Self::accept`], all of them at once and on the caller's thread, so
+/// a slow or silent client delays nobody; several threads may accept at the same time, and then
+/// share the work. While no thread accepts, handshakes wait, as connections wait in the kernel's
+/// backlog.
+///
+/// **What strangers can make it hold.** At most `limits.handshakes` (1,024 if policy does not say
+/// otherwise) handshakes at once, each for at most `limits.handshake-timeout-ms` (10 s), with one
+/// descriptor and at most 150 KiB of memory (64 KiB of a handshake message that TLS permits, 68 KiB
+/// of input, the state); 10 KiB is usual. One more, and the oldest is given up: under a flood those
+/// are the silent ones, and a client that answers at once is served.
+///
+/// **Non-blocking.** After [`Self::set_nonblocking`], wait until the descriptor of
+/// [`Self::as_fd`] can be read, then accept until `WouldBlock`. That descriptor stands for the
+/// listening socket and every handshake together (epoll(7)).
+///
+/// # Examples
+///
+/// ```no_run
+/// # use std::io::{Read, Write};
+/// let context = countersign::Context::host()?;
+/// let listener = countersign::TcpListener::bind_with(&context, "0.0.0.0:5432")?;
+/// loop {
+///     let (stream, _address) = listener.accept()?;
+///     std::thread::spawn(move || std::io::copy(&mut &stream, &mut &stream));
+/// }
+/// # #[allow(unreachable_code)]
+/// # Ok::<(), countersign::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct TcpListener {
+    socket: Tcp,
+    local: SocketAddr,
+    ready: ReadySet,
+    context: Context,
+    settings: Option<SecuritySettings>,
+    names: Mutex<TargetTable>,
+    table: Mutex<Table>,
+    finished: Mutex<VecDeque<Incoming>>,
+    nonblocking: AtomicBool,
+}
+
+/// What came of a connection.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum Incoming {
+    /// The client is who it must be.
+    Accepted(TcpStream, SocketAddr),
+    /// It is not, and was turned away.
+    Refused(Refusal),
+}
+
+/// A client that was turned away.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// Where it came from.
+    pub peer: SocketAddr,
+    /// Why.
+    pub error: HandshakeError,
+}
+
+const LISTENER: u64 = 0;
+/// How long a client that was turned away has to read why.
+const LINGER: Duration = Duration::from_secs(1);
+/// How many refusals wait for [`TcpListener::next_event`] at most; older ones are forgotten.
+const REFUSALS: usize = 1024;
+/// Connections that wait in the kernel.
+const BACKLOG: i32 = 1024;
+
+impl TcpListener {
+    /// Listens on `address` with the context of the host.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], which says who must act and what to try.
+    pub fn bind(address: impl ToSocketAddrs) -> Result<Self, Error> {
+        Self::bind_with(&Context::host()?, address)
+    }
+
+    /// Listens on `address` with this context; the port is taken exclusively (SPEC 4.8).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::bind`].
+    pub fn bind_with(context: &Context, address: impl ToSocketAddrs) -> Result<Self, Error> {
+        let mut last = None;
+        for address in address.to_socket_addrs().map_err(Error::io("resolve the address"))? {
+            let mut socket = Socket::stream(context, address)?;
+            socket.set_security(None)?;
+            match socket.bind(address) {
+                Ok(()) => {
+                    socket.listen(BACKLOG)?;
+                    return socket.into_listener();
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::Io {
+            doing: "resolve the address".to_owned(),
+            source: io::ErrorKind::NotFound.into(),
+        }))
+    }
+
+    pub(crate) fn new(
+        socket: Tcp,
+        context: Context,
+        settings: Option<SecuritySettings>,
+        names: TargetTable,
+    ) -> Result<Self, Error> {
+        let failed = || Error::io("listen");
+        let ready = ReadySet::new().map_err(failed())?;
+        ready.add(&socket, LISTENER).map_err(failed())?;
+        let local = socket.local_addr().map_err(failed())?;
+        let listener = Self {
+            socket,
+            local,
+            ready,
+            context,
+            settings,
+            names: Mutex::new(names),
+            table: Mutex::default(),
+            finished: Mutex::default(),
+            nonblocking: AtomicBool::new(false),
+        };
+        // Better now than at each client.
+        if let ServerPlan::Tls { .. } = listener.plan()?
+            && listener.context.current().server.is_none()
+        {
+            return Err(Error::NoCertificate);
+        }
+        Ok(listener)
+    }
+
+    /// Waits for a client that is who it must be; those that are not are turned away in silence.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the kernel has no descriptors or memory left, or, non-blocking, with
+    /// `WouldBlock`.
+    pub fn accept(&self) -> Result<(TcpStream, SocketAddr), Error> {
+        loop {
+            if let Incoming::Accepted(stream, peer) = self.next_event()? {
+                return Ok((stream, peer));
+            }
+        }
+    }
+
+    /// Waits for a client, and says also who was turned away and why.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::accept`].
+    pub fn next_event(&self) -> Result<Incoming, Error> {
+        let block = !self.nonblocking.load(Ordering::Relaxed);
+        loop {
+            if let Some(incoming) = lock(&self.finished).pop_front() {
+                return Ok(incoming);
+            }
+            match self.ready.next(block).map_err(Error::io("wait for a client"))? {
+                None if block => {}
+                None => {
+                    return Err(Error::Io {
+                        doing: "accept".to_owned(),
+                        source: io::ErrorKind::WouldBlock.into(),
+                    });
+                }
+                Some(LISTENER) => self.take_connection()?,
+                Some(ReadySet::ALARM) => self.expire(),
+                Some(key) => {
+                    let pending = lock(&self.table).take(key);
+                    if let Some(pending) = pending {
+                        self.advance(key, pending);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sets the name that clients at `address` must prove (SPEC 5.6), from the next one on.
+    ///
+    /// # Errors
+    ///
+    /// None today.
+    pub fn set_peer_target_name(&self, address: SocketAddr, name: PeerName) -> Result<(), Error> {
+        lock(&self.names).insert(address, name);
+        Ok(())
+    }
+
+    /// Deletes the name for `address` (SPEC 6).
+    ///
+    /// # Errors
+    ///
+    /// None today; an unknown address is no error.
+    pub fn delete_peer_target_name(&self, address: SocketAddr) -> Result<(), Error> {
+        lock(&self.names).remove(address);
+        Ok(())
+    }
+
+    /// Returns the address on which it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Returns how many handshakes are under way.
+    pub fn handshakes(&self) -> usize {
+        lock(&self.table).len()
+    }
+
+    /// Makes `accept` fail with `WouldBlock` where it would wait.
+    pub fn set_nonblocking(&self, nonblocking: bool) {
+        self.nonblocking.store(nonblocking, Ordering::Relaxed);
+    }
+
+    fn plan(&self) -> Result<ServerPlan, Error> {
+        let names = lock(&self.names);
+        let policy = &self.context.current().policy;
+        Ok(policy.plan_server(self.settings.as_ref(), &names, self.local)?)
+    }
+
+    /// Takes one connection from the kernel.
+    fn take_connection(&self) -> Result<(), Error> {
+        let (socket, peer) = match countersign_sys::accept(&self.socket) {
+            Ok(accepted) => accepted,
+            Err(error) if is_lost(&error) => return Ok(()),
+            Err(error) if is_exhausted(&error) && self.give_up_oldest() => return Ok(()),
+            Err(error) => return Err(Error::io("accept")(error)),
+        };
+        let generation = self.context.current();
+        let (admission, cleartext) = match self.plan() {
+            Ok(ServerPlan::Tls { admission, cleartext }) => (admission, cleartext),
+            Ok(_) => {
+                let channel = Channel::clear(socket, Inbound::default());
+                self.finish(Incoming::Accepted(TcpStream::new(channel), peer));
+                return Ok(());
+            }
+            Err(Error::Plan(error)) => {
+                self.refuse(peer, HandshakeError::OurSide { what: error.to_string() });
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let Some(config) = &generation.server else {
+            let what = "there is no certificate to prove who we are".to_owned();
+            self.refuse(peer, HandshakeError::OurSide { what });
+            return Ok(());
+        };
+        let engine = match Engine::server(config, admission.into(), peer) {
+            Ok(engine) => engine,
+            Err(error) => {
+                self.refuse(peer, error);
+                return Ok(());
+            }
+        };
+        let limits = generation.policy.limits();
+        while lock(&self.table).len() >= limits.handshakes && self.give_up_oldest() {}
+        let handshake = Box::new(Handshake::new(socket, engine, cleartext));
+        let deadline = handshake.deadline(limits.handshake_timeout, limits.insecure_after);
+        let mut table = lock(&self.table);
+        let key = table.new_key();
+        let added = self.ready.add_once(handshake.socket(), key, Interest::Read);
+        if let Err(error) = added {
+            drop(table);
+            self.refuse(peer, HandshakeError::OurSide { what: error.to_string() });
+            return Ok(());
+        }
+        table.insert(key, Pending { peer, deadline, stage: Stage::Handshaking(handshake) });
+        self.set_alarm(&table, deadline);
+        Ok(())
+    }
+
+    /// Lets a handshake go as far as it can.
+    fn advance(&self, key: u64, pending: Pending) {
+        let Pending { peer, deadline, stage } = pending;
+        match stage {
+            Stage::Handshaking(handshake) => self.settle(key, peer, handshake.advance()),
+            Stage::Lingering(waiting) => {
+                if !waiting.drain() {
+                    let mut table = lock(&self.table);
+                    if self.ready.rearm(waiting.socket(), key, Interest::Read).is_ok() {
+                        let stage = Stage::Lingering(waiting);
+                        table.insert(key, Pending { peer, deadline, stage });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Acts on how far a handshake has come.
+    fn settle(&self, key: u64, peer: SocketAddr, advance: Advance) {
+        match advance {
+            Advance::Open(channel) => {
+                // Should it fail, the descriptor stays in the set until the stream is closed, and
+                // events of it find no entry in the table.
+                let _ = self.ready.remove(channel.socket());
+                self.finish(Incoming::Accepted(TcpStream::new(*channel), peer));
+            }
+            Advance::Wait(handshake, interest) => {
+                // The table is locked before the descriptor can be reported again, so that
+                // whoever is told of it finds it there.
+                let mut table = lock(&self.table);
+                let limits = self.context.current().policy.limits();
+                let deadline =
+                    handshake.deadline(limits.handshake_timeout, limits.insecure_after);
+                match self.ready.rearm(handshake.socket(), key, interest) {
+                    Ok(()) => {
+                        let stage = Stage::Handshaking(handshake);
+                        table.insert(key, Pending { peer, deadline, stage });
+                    }
+                    Err(error) => {
+                        drop(table);
+                        self.refuse(peer, HandshakeError::OurSide { what: error.to_string() });
+                    }
+                }
+            }
+            Advance::TryInClear => {}
+            Advance::Refused(waiting, error) => {
+                self.refuse(peer, error);
+                if waiting.drain() {
+                    return;
+                }
+                let deadline = Instant::now() + LINGER;
+                let mut table = lock(&self.table);
+                if self.ready.rearm(waiting.socket(), key, Interest::Read).is_ok() {
+                    let stage = Stage::Lingering(waiting);
+                    table.insert(key, Pending { peer, deadline, stage });
+                    self.set_alarm(&table, deadline);
+                }
+            }
+        }
+    }
+
+    /// Ends everything whose time is over.
+    fn expire(&self) {
+        let limits = self.context.current().policy.limits();
+        loop {
+            let expired = lock(&self.table).take_expired(Instant::now());
+            let Some(Pending { peer, stage, .. }) = expired else { break };
+            let Stage::Handshaking(handshake) = stage else { continue };
+            let after = limits.handshake_timeout;
+            match handshake.give_up(HandshakeError::TimedOut { after }) {
+                Advance::Open(channel) => {
+                    let _ = self.ready.remove(channel.socket());
+                    self.finish(Incoming::Accepted(TcpStream::new(*channel), peer));
+                }
+                Advance::Refused(_, error) => self.refuse(peer, error),
+                Advance::TryInClear | Advance::Wait(..) => {}
+            }
+        }
+        let table = lock(&self.table);
+        if let Some(deadline) = table.first_deadline() {
+            self.set_alarm(&table, deadline);
+        }
+    }
+
+    /// Gives up the oldest handshake; returns whether there was one.
+    fn give_up_oldest(&self) -> bool {
+        let Some(oldest) = lock(&self.table).take_oldest() else { return false };
+        if matches!(oldest.stage, Stage::Handshaking(_)) {
+            let limit = self.context.current().policy.limits().handshakes;
+            self.refuse(oldest.peer, HandshakeError::Overloaded { limit });
+        }
+        true
+    }
+
+    /// Sets the alarm if `deadline` is the first one.
+    fn set_alarm(&self, table: &Table, deadline: Instant) {
+        if table.first_deadline().is_some_and(|first| first >= deadline) {
+            // Without the alarm a silent client stays until it is the oldest.
+            let _ = self.ready.set_alarm(deadline.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    fn refuse(&self, peer: SocketAddr, error: HandshakeError) {
+        self.finish(Incoming::Refused(Refusal { peer, error }));
+    }
+
+    fn finish(&self, incoming: Incoming) {
+        let mut finished = lock(&self.finished);
+        if finished.len() >= REFUSALS
+            && let Some(at) = finished.iter().position(|it| matches!(it, Incoming::Refused(_)))
+        {
+            finished.remove(at);
+        }
+        finished.push_back(incoming);
+    }
+}
+
+impl AsFd for TcpListener {
+    /// A descriptor that can be read when `accept` has something to do: the listening socket and
+    /// every handshake together.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ready.as_fd()
+    }
+}
+
+/// Connections that were gone before they were accepted (accept(2)).
+fn is_lost(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::WouldBlock | Kind::ConnectionAborted | Kind::ConnectionReset | Kind::Interrupted
+            | Kind::NetworkDown | Kind::NetworkUnreachable | Kind::HostUnreachable
+            | Kind::PermissionDenied
+    )
+}
+
+/// No descriptors or memory left (EMFILE, ENFILE, ENOBUFS, ENOMEM).
+fn is_exhausted(error: &io::Error) -> bool {
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+    const ENOBUFS: i32 = 105;
+    const ENOMEM: i32 = 12;
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOBUFS | ENOMEM))
+}
+
+/// The tables are changed in single steps, so one that a panic left behind is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,570 @@
+//! The staged socket: security, names, bind, connect or listen, in the order of SPEC 3 to 7.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream as Tcp};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use countersign_sys::{Exclusive, Interest, wait};
+use countersign_tls::Engine;
+
+use crate::clock;
+use crate::context::Generation;
+use crate::core::{
+    ClientPlan, Evidence, HandshakeError, Lifecycle, SecurityInfo, SecuritySettings, SocketKind,
+    Stage, TargetTable, WsaError,
+};
+use crate::stream::{Advance, Channel, Handshake, Inbound};
+use crate::{Context, Error, Incoming, PeerName, TcpListener, TcpStream};
+
+/// A TCP socket that is secured in stages, as Winsock's are.
+///
+/// Security is set first, once; names at any time before the socket connects; then it connects, or
+/// binds and listens. Whatever is not legal in a stage fails with the Winsock number of SPEC 3 and
+/// changes nothing. A socket on which neither security nor a name was set is plain TCP, unless
+/// policy requires security.
+///
+/// **Non-blocking.** [`Self::connect`] fails with `WouldBlock` and the connection is under way:
+/// wait for [`Self::interest`] on the descriptor and call [`Self::finish_connect`], until that no
+/// longer fails with `WouldBlock`. Deadlines are the caller's then.
+///
+/// # Examples
+///
+/// ```no_run
+/// use countersign::{Context, Socket};
+///
+/// let context = Context::host()?;
+/// let server = "10.0.0.5:5432".parse()?;
+/// let mut socket = Socket::stream(&context, server)?;
+/// socket.set_security(None)?;
+/// socket.set_peer_target_name(server, "postgres/db1.example.com".parse()?)?;
+/// socket.connect(server)?;
+/// let stream = socket.into_stream()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Socket {
+    context: Context,
+    life: Lifecycle,
+    settings: Option<SecuritySettings>,
+    names: TargetTable,
+    local: Option<SocketAddr>,
+    nonblocking: bool,
+    connect_timeout: Option<Duration>,
+    handshake_timeout: Option<Duration>,
+    failure: Option<HandshakeError>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Open(OwnedFd, Option<Exclusive>),
+    Connecting(OwnedFd, SocketAddr, ConnectPlan),
+    Handshaking(Box<Handshake>, Interest, SocketAddr),
+    Stream(TcpStream),
+    Listener(TcpListener),
+    Spent,
+}
+
+/// What to do once TCP is connected.
+#[derive(Debug)]
+struct ConnectPlan {
+    plan: ClientPlan,
+    generation: std::sync::Arc<Generation>,
+}
+
+impl Socket {
+    /// Makes a TCP socket of the address family of `like`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the kernel has none left.
+    pub fn stream(context: &Context, like: SocketAddr) -> Result<Self, Error> {
+        let descriptor =
+            countersign_sys::stream_socket(like).map_err(Error::io("make a socket"))?;
+        Ok(Self {
+            context: context.clone(),
+            life: Lifecycle::new(SocketKind::Stream),
+            settings: None,
+            names: TargetTable::default(),
+            local: None,
+            nonblocking: false,
+            connect_timeout: None,
+            handshake_timeout: None,
+            failure: None,
+            state: State::Open(descriptor, None),
+        })
+    }
+
+    /// Turns security on (`WSASetSocketSecurity`, SPEC 4); `None` is the default of the policy.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Order`] a second time or too late, [`Error::Plan`] for a protocol that this host
+    /// does not provide.
+    pub fn set_security(&mut self, settings: Option<SecuritySettings>) -> Result<(), Error> {
+        let mut life = self.life.clone();
+        life.set_security().map_err(|wsa| self.order("set security", wsa))?;
+        let settings = settings.unwrap_or_default();
+        self.context.current().policy.check_protocol(&settings)?;
+        self.life = life;
+        self.settings = Some(settings);
+        Ok(())
+    }
+
+    /// Says who the peer at `address` must be (`WSASetSocketPeerTargetName`, SPEC 5). A zero
+    /// address, port, or both stand for any; on a listener the name says who may connect.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Order`] on a socket that is connected, or on the way.
+    pub fn set_peer_target_name(
+        &mut self,
+        address: SocketAddr,
+        name: PeerName,
+    ) -> Result<(), Error> {
+        let mut life = self.life.clone();
+        life.set_peer_target_name(address).map_err(|wsa| self.order("set a target name", wsa))?;
+        self.life = life;
+        match &self.state {
+            State::Listener(listener) => listener.set_peer_target_name(address, name),
+            _ => {
+                self.names.insert(address, name);
+                Ok(())
+            }
+        }
+    }
+
+    /// Deletes the name for exactly this address (`WSADeleteSocketPeerTargetName`, SPEC 6); an
+    /// unknown address is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Order`] on a stream that is connected, or on the way.
+    pub fn delete_peer_target_name(&mut self, address: SocketAddr) -> Result<(), Error> {
+        self.life
+            .delete_peer_target_name()
+            .map_err(|wsa| self.order("delete a target name", wsa))?;
+        match &self.state {
+            State::Listener(listener) => listener.delete_peer_target_name(address),
+            _ => {
+                self.names.remove(address);
+                Ok(())
+            }
+        }
+    }
+
+    /// Bounds how long connecting may take: TCP, and then the handshake; `None` is the policy's.
+    pub fn set_timeouts(&mut self, connect: Option<Duration>, handshake: Option<Duration>) {
+        self.connect_timeout = connect;
+        self.handshake_timeout = handshake;
+    }
+
+    /// Makes operations fail with `WouldBlock` where they would wait.
+    ///
+    /// # Errors
+    ///
+    /// None today.
+    pub fn set_nonblocking(&mut self, nonblocking: bool) -> Result<(), Error> {
+        self.nonblocking = nonblocking;
+        match &self.state {
+            State::Stream(stream) => {
+                stream.set_nonblocking(nonblocking).map_err(Error::io("set the mode"))?;
+            }
+            State::Listener(listener) => listener.set_nonblocking(nonblocking),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Takes a local address, for this socket alone (SPEC 4.8).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] as bind(2), [`Error::Order`] a second time.
+    pub fn bind(&mut self, address: SocketAddr) -> Result<(), Error> {
+        self.life.bind().map_err(|wsa| self.order("bind", wsa))?;
+        let State::Open(descriptor, taken) = &mut self.state else {
+            return Err(self.order("bind", WsaError::Inval));
+        };
+        let exclusive = countersign_sys::bind_exclusive(descriptor, address)
+            .map_err(Error::io(format!("listen on {address}")))?;
+        *taken = Some(exclusive);
+        self.local = Some(address);
+        self.life.completed_bind();
+        Ok(())
+    }
+
+    /// Listens, with this many connections waiting in the kernel at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Order`] unless it is bound, [`Error::NoCertificate`] if it is to be secured and
+    /// there is nothing to prove who we are, [`Error::Io`] as listen(2).
+    pub fn listen(&mut self, backlog: i32) -> Result<(), Error> {
+        self.life.listen().map_err(|wsa| self.order("listen", wsa))?;
+        let State::Open(descriptor, Some(taken)) = std::mem::replace(&mut self.state, State::Spent)
+        else {
+            return Err(self.order("listen", WsaError::Inval));
+        };
+        let listening = countersign_sys::listen(descriptor, backlog, taken)
+            .map_err(Error::io(format!("listen on {}", self.local.unwrap_or(ANY))))?;
+        let listener = TcpListener::new(
+            listening,
+            self.context.clone(),
+            self.settings.clone(),
+            self.names.clone(),
+        )?;
+        listener.set_nonblocking(self.nonblocking);
+        self.state = State::Listener(listener);
+        self.life.completed_listen();
+        Ok(())
+    }
+
+    /// Accepts a client that is who it must be; the new socket has this one's security (SPEC
+    /// 4.9).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Order`] unless it listens; [`Error::Handshake`] for a client that was turned
+    /// away, after which the socket listens as before; [`Error::Io`] as accept(2).
+    pub fn accept(&mut self) -> Result<(Self, SocketAddr), Error> {
+        self.life.accept().map_err(|wsa| self.order("accept", wsa))?;
+        let State::Listener(listener) = &self.state else {
+            return Err(self.order("accept", WsaError::Inval));
+        };
+        match listener.next_event()? {
+            Incoming::Accepted(stream, peer) => {
+                let accepted = Self {
+                    context: self.context.clone(),
+                    life: Lifecycle::accepted(&self.life),
+                    settings: self.settings.clone(),
+                    names: TargetTable::default(),
+                    local: None,
+                    nonblocking: false,
+                    connect_timeout: None,
+                    handshake_timeout: None,
+                    failure: None,
+                    state: State::Stream(stream),
+                };
+                Ok((accepted, peer))
+            }
+            Incoming::Refused(refusal) => {
+                Err(Error::Handshake { peer: refusal.peer, source: refusal.error })
+            }
+        }
+    }
+
+    /// Connects to `address`, and returns once the peer has proved its name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Plan`] if no name is known for the address (SPEC 5.5), and nothing was sent then;
+    /// [`Error::Io`] as connect(2); [`Error::Handshake`] if the peer is not who it must be.
+    pub fn connect(&mut self, address: SocketAddr) -> Result<(), Error> {
+        let mut life = self.life.clone();
+        life.connect().map_err(|wsa| self.order("connect", wsa))?;
+        let generation = self.context.current();
+        let plan =
+            generation.policy.plan_client(self.settings.as_ref(), &self.names, address)?;
+        let State::Open(descriptor, _) = std::mem::replace(&mut self.state, State::Spent) else {
+            return Err(self.order("connect", WsaError::Inval));
+        };
+        self.life = life;
+        let started = countersign_sys::start_connect(&descriptor, address)
+            .map_err(Error::io(format!("connect to {address}")));
+        self.or_failed(started)?;
+        self.state = State::Connecting(descriptor, address, ConnectPlan { plan, generation });
+        self.finish_connect()
+    }
+
+    /// Goes on with a connection that is under way on a non-blocking socket.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect`]; `WouldBlock` if it is still under way.
+    pub fn finish_connect(&mut self) -> Result<(), Error> {
+        let limits = self.context.current().policy.limits();
+        let tcp_deadline = self.connect_timeout.unwrap_or(limits.connect_timeout);
+        let handshake_time = self.handshake_timeout.unwrap_or(limits.handshake_timeout);
+        if let State::Connecting(descriptor, address, _) = &self.state {
+            let address = *address;
+            let deadline = if self.nonblocking { Duration::ZERO } else { tcp_deadline };
+            let waited =
+                wait(descriptor.as_fd(), Interest::Write, Some(Instant::now() + deadline));
+            let connected = match waited {
+                Err(error) if self.nonblocking && error.kind() == io::ErrorKind::TimedOut => {
+                    return Err(under_way());
+                }
+                Err(error) => Err(error),
+                Ok(()) => countersign_sys::connect_error(descriptor.as_fd()),
+            };
+            let connected = connected.map_err(Error::io(format!("connect to {address}")));
+            self.or_failed(connected)?;
+            self.begin_handshake()?;
+        }
+        while let State::Handshaking(..) = &self.state {
+            self.continue_handshake(handshake_time)?;
+        }
+        match self.state {
+            State::Stream(_) => Ok(()),
+            _ => Err(self.order("connect", WsaError::Inval)),
+        }
+    }
+
+    /// Returns what protects the connection and who the peer is (`WSAQuerySocketSecurity`,
+    /// SPEC 7). It never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Order`] with `WSAENOTCONN` before there is a connection, and with
+    /// `WSAECONNRESET` once the peer has reset it.
+    pub fn query(&self) -> Result<SecurityInfo, Error> {
+        self.life.query().map_err(|wsa| self.order("query", wsa))?;
+        match &self.state {
+            State::Stream(stream) => stream.query(),
+            _ => Err(self.order("query", WsaError::NotConn)),
+        }
+    }
+
+    /// Returns why the last connection was refused, if it was (SPEC 7.4).
+    pub fn failure(&self) -> Option<&HandshakeError> {
+        self.failure.as_ref()
+    }
+
+    /// Returns what to wait for on the descriptor before the next call, after `WouldBlock`.
+    pub fn interest(&self) -> &'static [Interest] {
+        match &self.state {
+            State::Connecting(..) | State::Handshaking(_, Interest::Write, _) => {
+                &[Interest::Write]
+            }
+            State::Stream(stream) => stream.interest(),
+            _ => &[Interest::Read],
+        }
+    }
+
+    /// Returns what protects the connection; `None` is cleartext, or no connection.
+    pub fn evidence(&self) -> Option<&Evidence> {
+        match &self.state {
+            State::Stream(stream) => stream.evidence(),
+            _ => None,
+        }
+    }
+
+    /// Returns the address of this end, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Order`] before it is bound or connected.
+    pub fn local_addr(&self) -> Result<SocketAddr, Error> {
+        match &self.state {
+            State::Stream(stream) => stream.local_addr().map_err(Error::io("find the address")),
+            State::Listener(listener) => Ok(listener.local_addr()),
+            State::Open(descriptor, Some(_)) => descriptor
+                .try_clone()
+                .and_then(|descriptor| Tcp::from(descriptor).local_addr())
+                .map_err(Error::io("find the address")),
+            _ => Err(self.order("find the address", WsaError::Inval)),
+        }
+    }
+
+    /// Becomes the stream that it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Order`] unless it is connected.
+    pub fn into_stream(self) -> Result<TcpStream, Error> {
+        match self.state {
+            State::Stream(stream) => Ok(stream),
+            _ => Err(self.order("use the stream", WsaError::NotConn)),
+        }
+    }
+
+    /// Becomes the listener that it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Order`] unless it listens.
+    pub fn into_listener(self) -> Result<TcpListener, Error> {
+        match self.state {
+            State::Listener(listener) => Ok(listener),
+            _ => Err(self.order("use the listener", WsaError::Inval)),
+        }
+    }
+
+    /// Says that no more will be written, or read; see [`TcpStream::shutdown`].
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpStream::shutdown`]; `NotConnected` before there is a connection.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.connected()?.shutdown(how)
+    }
+
+    /// Returns the descriptor to wait on; none once a connection has failed. While a connection is
+    /// made anew in clear, it changes.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.state {
+            State::Open(descriptor, _) | State::Connecting(descriptor, ..) => {
+                Some(descriptor.as_fd())
+            }
+            State::Handshaking(handshake, ..) => Some(handshake.socket().as_fd()),
+            State::Stream(stream) => Some(stream.as_fd()),
+            State::Listener(listener) => Some(listener.as_fd()),
+            State::Spent => None,
+        }
+    }
+
+    fn connected(&self) -> io::Result<&TcpStream> {
+        match &self.state {
+            State::Stream(stream) => Ok(stream),
+            _ => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Starts what the plan asks for on a connected socket.
+    fn begin_handshake(&mut self) -> Result<(), Error> {
+        let State::Connecting(descriptor, address, ConnectPlan { plan, generation }) =
+            std::mem::replace(&mut self.state, State::Spent)
+        else {
+            return Ok(());
+        };
+        let socket = Tcp::from(descriptor);
+        match plan {
+            ClientPlan::Tls { asked, cleartext } => {
+                let ready = socket.set_nodelay(true).map_err(Error::io("set the socket up"));
+                self.or_failed(ready)?;
+                let engine = Engine::client(&generation.client, asked, clock::now())
+                    .map_err(|source| Error::Handshake { peer: address, source });
+                let engine = self.or_failed(engine)?;
+                let handshake = Handshake::new(socket, engine, cleartext);
+                self.settle(handshake.advance(), address)
+            }
+            _ => {
+                self.opened(Channel::clear(socket, Inbound::default()));
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits as long as it may, and goes on.
+    fn continue_handshake(&mut self, time: Duration) -> Result<(), Error> {
+        let State::Handshaking(handshake, interest, address) =
+            std::mem::replace(&mut self.state, State::Spent)
+        else {
+            return Ok(());
+        };
+        let deadline = if self.nonblocking {
+            Instant::now()
+        } else {
+            handshake.deadline(time, self.context.current().policy.limits().insecure_after)
+        };
+        let waited = wait(handshake.socket().as_fd(), interest, Some(deadline));
+        match waited {
+            Ok(()) => self.settle(handshake.advance(), address),
+            Err(_) if self.nonblocking => {
+                self.state = State::Handshaking(handshake, interest, address);
+                Err(under_way())
+            }
+            Err(_) => {
+                let error = HandshakeError::TimedOut { after: time };
+                self.settle(handshake.give_up(error), address)
+            }
+        }
+    }
+
+    /// Acts on how far the handshake has come.
+    fn settle(&mut self, advance: Advance, address: SocketAddr) -> Result<(), Error> {
+        match advance {
+            Advance::Open(channel) => {
+                self.opened(*channel);
+                Ok(())
+            }
+            Advance::Wait(handshake, interest) => {
+                self.state = State::Handshaking(handshake, interest, address);
+                Ok(())
+            }
+            Advance::TryInClear => self.connect_in_clear(address),
+            Advance::Refused(waiting, source) => {
+                // The alert has gone out; what the peer still sends is of no interest, but must
+                // not turn the close into a reset that destroys it.
+                let _ = waiting.drain();
+                self.failure = Some(source.clone());
+                self.life.completed_connect(false);
+                Err(Error::Handshake { peer: address, source })
+            }
+        }
+    }
+
+    /// Connects anew without protection, as `ALLOW_INSECURE` and policy permit, to a peer that
+    /// cannot do better: on the first connection it has seen our greeting, which it did not
+    /// understand.
+    fn connect_in_clear(&mut self, address: SocketAddr) -> Result<(), Error> {
+        let again = countersign_sys::stream_socket(address).and_then(|descriptor| {
+            if let Some(local) = self.local {
+                countersign_sys::bind_exclusive(&descriptor, local)?;
+            }
+            countersign_sys::start_connect(&descriptor, address)?;
+            Ok(descriptor)
+        });
+        let again = again.map_err(Error::io(format!("connect to {address} in clear")));
+        let descriptor = self.or_failed(again)?;
+        let plan = ClientPlan::Clear;
+        let generation = self.context.current();
+        self.state = State::Connecting(descriptor, address, ConnectPlan { plan, generation });
+        self.finish_connect()
+    }
+
+    fn opened(&mut self, channel: Channel) {
+        let stream = TcpStream::new(channel);
+        // It cannot fail: the mode is a flag of ours.
+        let _ = stream.set_nonblocking(self.nonblocking);
+        self.state = State::Stream(stream);
+        self.life.completed_connect(true);
+    }
+
+    fn or_failed<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        if result.is_err() {
+            self.life.completed_connect(false);
+        }
+        result
+    }
+
+    fn order(&self, doing: &'static str, wsa: WsaError) -> Error {
+        let why = match (wsa, self.life.stage()) {
+            (WsaError::IsConn, _) => "the socket is connected",
+            (WsaError::ConnReset, _) => "the peer has reset the connection",
+            (WsaError::NotConn, _) => "the socket is not connected",
+            (_, Stage::Bound) => "the socket is bound already",
+            (_, Stage::Connecting) => "a connection is being made",
+            (_, Stage::Failed) => "a connection was refused, and the socket is used up",
+            (_, Stage::Listening) => "the socket listens",
+            (_, Stage::Fresh) if doing == "set security" => "it was set before",
+            _ => "the socket is not in the state for it",
+        };
+        Error::Order { doing, why, wsa }
+    }
+}
+
+const ANY: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+
+fn under_way() -> Error {
+    Error::Io { doing: "connect".to_owned(), source: io::ErrorKind::WouldBlock.into() }
+}
+
+impl Read for Socket {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.connected()?.read(into)
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.connected()?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.connected()?.flush()
+    }
+}

@@ -1,0 +1,362 @@
+//! An open connection: plaintext on one side, the wire on the other.
+
+use std::io;
+use std::net::{Shutdown, TcpStream as Tcp};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use countersign_sys::{Interest, Wire, wait};
+use countersign_tls::{Engine, Opened};
+
+use super::{Inbound, handshake};
+use crate::clock;
+use crate::core::{Evidence, HandshakeError};
+use crate::error::Error;
+
+/// An open connection, shared by all handles to it.
+///
+/// Two locks, taken in this order: `inbound` by whoever reads, for as long as it waits for bytes;
+/// `engine` by anyone, never across a wait. A reader and a writer therefore never wait for each
+/// other, and a writer that the peer does not listen to never keeps a reader from reading.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    socket: Tcp,
+    inbound: Mutex<Inbound>,
+    protection: Protection,
+    nonblocking: AtomicBool,
+    write_closed: AtomicBool,
+    read_closed: AtomicBool,
+    was_reset: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Protection {
+    Clear,
+    Tls { engine: Mutex<Engine>, evidence: Evidence },
+}
+
+/// How long the last handle waits at most for bytes that were accepted on a non-blocking socket
+/// and have not gone out (SPEC 4.11).
+const LINGER: Duration = Duration::from_secs(2);
+
+impl Channel {
+    pub(super) fn secured(socket: Tcp, engine: Engine, inbound: Inbound, evidence: Evidence) -> Self {
+        Self::new(socket, inbound, Protection::Tls { engine: Mutex::new(engine), evidence })
+    }
+
+    pub(crate) fn clear(socket: Tcp, inbound: Inbound) -> Self {
+        Self::new(socket, inbound, Protection::Clear)
+    }
+
+    fn new(socket: Tcp, inbound: Inbound, protection: Protection) -> Self {
+        Self {
+            socket,
+            inbound: Mutex::new(inbound),
+            protection,
+            nonblocking: AtomicBool::new(false),
+            write_closed: AtomicBool::new(false),
+            read_closed: AtomicBool::new(false),
+            was_reset: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn socket(&self) -> &Tcp {
+        &self.socket
+    }
+
+    /// Returns what holds; `None` is cleartext.
+    pub(crate) fn evidence(&self) -> Option<&Evidence> {
+        match &self.protection {
+            Protection::Clear => None,
+            Protection::Tls { evidence, .. } => Some(evidence),
+        }
+    }
+
+    pub(crate) fn was_reset(&self) -> bool {
+        self.was_reset.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_nonblocking(&self) -> bool {
+        self.nonblocking.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
+        self.nonblocking.store(nonblocking, Ordering::Relaxed);
+    }
+
+    /// Returns whether sealed bytes wait for the socket to take them.
+    pub(crate) fn wants_write(&self) -> bool {
+        match &self.protection {
+            Protection::Clear => false,
+            Protection::Tls { engine, .. } => {
+                lock(engine).is_ok_and(|engine| engine.wants_transmit())
+            }
+        }
+    }
+
+    pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        if into.is_empty() || self.read_closed.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
+        let mut inbound = lock(&self.inbound)?;
+        let Protection::Tls { engine, .. } = &self.protection else {
+            return self.read_clear(&mut inbound, into);
+        };
+        loop {
+            match self.open(&mut *lock(engine)?, &mut inbound, into)? {
+                Opened::Data(count) => return Ok(count),
+                Opened::Closed => return Ok(0),
+                _ => {}
+            }
+            let received = inbound.receive(self.socket.as_fd(), !self.is_nonblocking());
+            if self.noting_reset(received)? == 0 {
+                if self.read_closed.load(Ordering::Relaxed) {
+                    return Ok(0);
+                }
+                lock(engine)?.handle_end_of_input().map_err(|error| self.failure(error))?;
+                return Ok(0);
+            }
+        }
+    }
+
+    /// Moves plaintext into `into`, as much as has arrived or fits.
+    fn open(
+        &self,
+        engine: &mut Engine,
+        inbound: &mut Inbound,
+        into: &mut [u8],
+    ) -> io::Result<Opened> {
+        let mut filled = 0;
+        loop {
+            let rest = into.get_mut(filled..).unwrap_or_default();
+            match engine.open(rest) {
+                Ok(Opened::Data(count)) => {
+                    filled += count;
+                    if filled == into.len() {
+                        return Ok(Opened::Data(filled));
+                    }
+                    continue;
+                }
+                _ if filled > 0 && inbound.unused().is_empty() => return Ok(Opened::Data(filled)),
+                Ok(Opened::Closed) if filled == 0 => return Ok(Opened::Closed),
+                Err(error) if filled == 0 => return Err(self.failure(error)),
+                Ok(Opened::Starved) => {}
+                // What was opened before the end is handed out first; the end is said next time.
+                _ => return Ok(Opened::Data(filled)),
+            }
+            let taken = if inbound.unused().is_empty() {
+                Ok(0)
+            } else {
+                engine.handle_input(inbound.unused(), clock::now())
+            };
+            if engine.wants_transmit() {
+                // An answer to a key update, or an alert. If the socket is full, a writer is at
+                // work and takes it along.
+                let _ = handshake::flush(engine, &self.socket);
+            }
+            match taken {
+                Ok(0) if filled > 0 => return Ok(Opened::Data(filled)),
+                Ok(0) => return Ok(Opened::Starved),
+                Ok(used) => inbound.consume(used),
+                // Next time round, plaintext from before the error comes out, then the error.
+                Err(_) => inbound.consume(usize::MAX / 2),
+            }
+        }
+    }
+
+    fn read_clear(&self, inbound: &mut Inbound, into: &mut [u8]) -> io::Result<usize> {
+        let early = inbound.unused();
+        if early.is_empty() {
+            let received =
+                countersign_sys::receive(&self.socket, into, !self.is_nonblocking());
+            return self.noting_reset(received);
+        }
+        let count = early.len().min(into.len());
+        if let (Some(to), Some(from)) = (into.get_mut(..count), early.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        inbound.consume(count);
+        Ok(count)
+    }
+
+    pub(crate) fn write(&self, plain: &[u8]) -> io::Result<usize> {
+        if self.write_closed.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let engine = match &self.protection {
+            Protection::Tls { engine, .. } => engine,
+            Protection::Clear => return self.write_clear(plain),
+        };
+        let deadline = self.write_deadline()?;
+        let mut done = 0;
+        loop {
+            let mut guard = lock(engine)?;
+            let flushed = match handshake::flush(&mut guard, &self.socket) {
+                Ok(flushed) => flushed,
+                Err(error) => {
+                    drop(guard);
+                    let error = self.last_words(engine, error);
+                    return if done > 0 { Ok(done) } else { Err(error) };
+                }
+            };
+            if flushed {
+                let rest = plain.get(done..).unwrap_or_default();
+                if rest.is_empty() {
+                    return Ok(done);
+                }
+                match guard.seal(rest) {
+                    0 => return Err(self.sealed_nothing(&mut guard)),
+                    count => done += count,
+                }
+                continue;
+            }
+            drop(guard);
+            if self.is_nonblocking() {
+                // What was sealed is accepted; the rest of it goes with the next call.
+                return if done > 0 { Ok(done) } else { Err(io::ErrorKind::WouldBlock.into()) };
+            }
+            if let Err(error) = wait(self.socket.as_fd(), Interest::Write, deadline) {
+                return if done > 0 { Ok(done) } else { Err(error) };
+            }
+        }
+    }
+
+    fn write_clear(&self, plain: &[u8]) -> io::Result<usize> {
+        let deadline = self.write_deadline()?;
+        loop {
+            match io::Write::write(&mut Wire::new(self.socket.as_fd()), plain) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock && !self.is_nonblocking() =>
+                {
+                    wait(self.socket.as_fd(), Interest::Write, deadline)?;
+                }
+                other => return self.noting_reset(other),
+            }
+        }
+    }
+
+    /// Sends what was accepted and still waits.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        let deadline = self.write_deadline()?;
+        self.flush_until(deadline, !self.is_nonblocking())
+    }
+
+    fn flush_until(&self, deadline: Option<Instant>, may_wait: bool) -> io::Result<()> {
+        let Protection::Tls { engine, .. } = &self.protection else { return Ok(()) };
+        loop {
+            let flushed = handshake::flush(&mut *lock(engine)?, &self.socket);
+            match flushed {
+                Ok(true) => return Ok(()),
+                Ok(false) if !may_wait => return Err(io::ErrorKind::WouldBlock.into()),
+                Ok(false) => wait(self.socket.as_fd(), Interest::Write, deadline)?,
+                Err(error) => return Err(self.last_words(engine, error)),
+            }
+        }
+    }
+
+    pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        if matches!(how, Shutdown::Read | Shutdown::Both) {
+            self.read_closed.store(true, Ordering::Relaxed);
+            if let Err(error) = self.socket.shutdown(Shutdown::Read)
+                && error.kind() != io::ErrorKind::NotConnected
+            {
+                return Err(error);
+            }
+        }
+        if matches!(how, Shutdown::Write | Shutdown::Both) {
+            self.close_write()?;
+            self.flush()?;
+            self.socket.shutdown(Shutdown::Write)?;
+        }
+        Ok(())
+    }
+
+    /// Queues the word that no more will come, once.
+    fn close_write(&self) -> io::Result<()> {
+        if !self.write_closed.swap(true, Ordering::Relaxed)
+            && let Protection::Tls { engine, .. } = &self.protection
+        {
+            lock(engine)?.close();
+        }
+        Ok(())
+    }
+
+    fn write_deadline(&self) -> io::Result<Option<Instant>> {
+        if self.is_nonblocking() {
+            return Ok(None);
+        }
+        Ok(self.socket.write_timeout()?.map(|timeout| Instant::now() + timeout))
+    }
+
+    /// Why a write found no one: the peer may have said it in an alert before it went, as servers
+    /// do that do not accept a client's certificate.
+    fn last_words(&self, engine: &Mutex<Engine>, error: io::Error) -> io::Error {
+        let gone =
+            matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
+        if !gone {
+            return error;
+        }
+        self.was_reset.store(true, Ordering::Relaxed);
+        let Ok(mut inbound) = self.inbound.try_lock() else { return error };
+        let Ok(mut engine) = lock(engine) else { return error };
+        let _ = inbound.receive(self.socket.as_fd(), false);
+        while !inbound.unused().is_empty() {
+            match engine.handle_input(inbound.unused(), clock::now()) {
+                Ok(0) => break,
+                Ok(used) => inbound.consume(used),
+                Err(why) => return self.failure(why),
+            }
+        }
+        error
+    }
+
+    fn sealed_nothing(&self, engine: &mut Engine) -> io::Error {
+        match engine.poll(clock::now()) {
+            Err(error) => self.failure(error),
+            Ok(_) => io::ErrorKind::BrokenPipe.into(),
+        }
+    }
+
+    fn noting_reset(&self, result: io::Result<usize>) -> io::Result<usize> {
+        if let Err(error) = &result
+            && error.kind() == io::ErrorKind::ConnectionReset
+        {
+            self.was_reset.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn failure(&self, source: HandshakeError) -> io::Error {
+        match self.socket.peer_addr() {
+            Ok(peer) => Error::Handshake { peer, source }.into(),
+            Err(_) => {
+                let peer = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+                Error::Handshake { peer, source }.into()
+            }
+        }
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        if self.close_write().is_err() {
+            return;
+        }
+        let _sent = self.flush_until(Some(Instant::now() + LINGER), true);
+        // Tickets that nobody read would turn the close into a reset, and cost the peer what we
+        // sent last.
+        let mut sink = [0; 4096];
+        for _ in 0..16 {
+            if !matches!(countersign_sys::receive(&self.socket, &mut sink, false), Ok(1..)) {
+                break;
+            }
+        }
+    }
+}
+
+/// A lock that a panic has poisoned guards a conversation in an unknown state: it is over.
+fn lock<T>(mutex: &Mutex<T>) -> io::Result<MutexGuard<'_, T>> {
+    mutex.lock().map_err(|_| io::Error::other("a thread panicked while it used this connection"))
+}

@@ -1,0 +1,198 @@
+//! A handshake on its way, one step at a time.
+
+use std::io;
+use std::net::TcpStream as Tcp;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use countersign_sys::{Interest, Wire};
+use countersign_tls::{Engine, Output};
+
+use super::{Channel, Inbound};
+use crate::clock;
+use crate::core::{Cleartext, HandshakeError};
+
+/// A handshake that never waits: [`Self::advance`] goes as far as the socket lets it.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    socket: Tcp,
+    engine: Engine,
+    inbound: Inbound,
+    cleartext: Cleartext,
+    started: Instant,
+}
+
+/// How far a handshake has come.
+#[derive(Debug)]
+pub(crate) enum Advance {
+    /// It is over, and the channel is open; in clear only if that was permitted.
+    Open(Box<Channel>),
+    /// It is over: the peer cannot do security, and cleartext is permitted, but this connection
+    /// has been used up on finding out.
+    TryInClear,
+    /// It needs the socket to be ready.
+    Wait(Box<Handshake>, Interest),
+    /// It is over. What waited for the peer has been sent as far as it went.
+    Refused(Waiting, HandshakeError),
+}
+
+/// A connection that is over, whose socket has yet to be closed with care.
+#[derive(Debug)]
+pub(crate) struct Waiting(Tcp);
+
+impl Waiting {
+    /// Reads away what the peer still sends; closing over unread bytes would reset the
+    /// connection, and the alert that says why could be lost. Returns whether the peer is done.
+    pub(crate) fn drain(&self) -> bool {
+        let mut sink = [0; 4096];
+        // A bound, so that a peer that sends without end gets no more than a time slice.
+        for _ in 0..16 {
+            match countersign_sys::receive(&self.0, &mut sink, false) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+            }
+        }
+        false
+    }
+
+    pub(crate) fn socket(&self) -> &Tcp {
+        &self.0
+    }
+}
+
+impl Handshake {
+    pub(crate) fn new(socket: Tcp, engine: Engine, cleartext: Cleartext) -> Self {
+        Self { socket, engine, inbound: Inbound::default(), cleartext, started: Instant::now() }
+    }
+
+    pub(crate) fn socket(&self) -> &Tcp {
+        &self.socket
+    }
+
+    /// Returns until when to wait: a handshake may take `time`; a peer that may be unable to do
+    /// security has `insecure_after` for its first byte.
+    pub(crate) fn deadline(&self, time: Duration, insecure_after: Duration) -> Instant {
+        let may_be_silent =
+            self.cleartext == Cleartext::DangerIfPeerCannot && !self.engine.has_heard();
+        self.started + if may_be_silent { time.min(insecure_after) } else { time }
+    }
+
+    /// Goes as far as the socket lets it.
+    pub(crate) fn advance(mut self) -> Advance {
+        loop {
+            match self.flush() {
+                Ok(true) => {}
+                Ok(false) => return Advance::Wait(Box::new(self), Interest::Write),
+                // The peer may have said why before it went.
+                Err(_) if self.receive_last_words() => {}
+                Err(error) => return self.lost(&error),
+            }
+            match self.engine.poll(clock::now()) {
+                Ok(Output::Secured(evidence)) => {
+                    let Self { socket, engine, inbound, .. } = self;
+                    return Advance::Open(Box::new(Channel::secured(
+                        socket, engine, inbound, *evidence,
+                    )));
+                }
+                Ok(_) => {}
+                Err(error) => return self.refused(error),
+            }
+            match self.inbound.receive(self.socket.as_fd(), false) {
+                Ok(0) => {
+                    let error = self.engine.handle_end_of_input().err();
+                    return self.refused(error.unwrap_or(HandshakeError::Truncated));
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Advance::Wait(Box::new(self), Interest::Read);
+                }
+                Err(error) => return self.lost(&error),
+            }
+            match self.engine.handle_input(self.inbound.unused(), clock::now()) {
+                Ok(used) => self.inbound.consume(used),
+                Err(error) => return self.refused(error),
+            }
+        }
+    }
+
+    /// Gives up on a silent peer: with `ALLOW_INSECURE`, one that never said a word counts as one
+    /// that cannot do security.
+    pub(crate) fn give_up(self, error: HandshakeError) -> Advance {
+        if self.engine.has_heard() {
+            Advance::Refused(Waiting(self.socket), error)
+        } else {
+            self.refused(error)
+        }
+    }
+
+    /// Serves a client in clear that sent nothing yet, or nothing like TLS.
+    fn open_in_clear(self) -> Advance {
+        Advance::Open(Box::new(Channel::clear(self.socket, self.inbound)))
+    }
+
+    fn refused(mut self, error: HandshakeError) -> Advance {
+        let cannot = matches!(error, HandshakeError::NotTls { .. })
+            || (!self.engine.has_heard()
+                && matches!(error, HandshakeError::Truncated | HandshakeError::TimedOut { .. }));
+        if cannot && self.cleartext == Cleartext::DangerIfPeerCannot {
+            return if self.engine.is_client() {
+                Advance::TryInClear
+            } else if matches!(error, HandshakeError::Truncated) {
+                Advance::Refused(Waiting(self.socket), error)
+            } else {
+                self.open_in_clear()
+            };
+        }
+        // The alert that says why; if it cannot go out, the peer learns no more than the end.
+        let _alert_sent = self.flush();
+        let _half_closed = self.socket.shutdown(std::net::Shutdown::Write);
+        Advance::Refused(Waiting(self.socket), error)
+    }
+
+    fn lost(self, error: &io::Error) -> Advance {
+        let reset = matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+        );
+        let error = if reset {
+            HandshakeError::Truncated
+        } else {
+            HandshakeError::OurSide { what: error.to_string() }
+        };
+        self.refused(error)
+    }
+
+    /// Returns whether the peer left anything to read.
+    fn receive_last_words(&mut self) -> bool {
+        if !matches!(self.inbound.receive(self.socket.as_fd(), false), Ok(1..)) {
+            return false;
+        }
+        match self.engine.handle_input(self.inbound.unused(), clock::now()) {
+            Ok(used) => {
+                self.inbound.consume(used);
+                false
+            }
+            Err(_) => true,
+        }
+    }
+
+    /// Sends what waits; returns whether all of it went.
+    fn flush(&mut self) -> io::Result<bool> {
+        flush(&mut self.engine, &self.socket)
+    }
+}
+
+/// Sends what waits in `engine`, as far as it goes without waiting; returns whether all went.
+pub(super) fn flush(engine: &mut Engine, socket: &Tcp) -> io::Result<bool> {
+    while engine.wants_transmit() {
+        match engine.transmit(&mut Wire::new(socket.as_fd())) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+

@@ -1,0 +1,62 @@
+//! Wire bytes that have arrived and are not used yet.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+/// A buffer that grows with the traffic and shrinks when the traffic stops.
+#[derive(Debug, Default)]
+pub(crate) struct Inbound {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+/// The first size: a handshake flight, or a short message.
+const SMALL: usize = 4 * 1024;
+/// The last size: four records, beyond which larger reads no longer pay.
+const LARGE: usize = 68 * 1024;
+
+impl Inbound {
+    /// Receives what is there, behind what is unused; zero is the end.
+    ///
+    /// # Errors
+    ///
+    /// As recv(2); `WouldBlock` if nothing is there and `wait` is false.
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>, wait: bool) -> io::Result<usize> {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.end == self.bytes.len() && self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        if self.end == self.bytes.len() {
+            let size = (self.bytes.len() * 2).clamp(SMALL, LARGE);
+            if size == self.bytes.len() {
+                return Err(io::Error::other("the engine takes no more input"));
+            }
+            self.bytes.resize(size, 0);
+        }
+        let room = self.bytes.get_mut(self.end..).unwrap_or_default();
+        let offered = room.len();
+        let count = countersign_sys::receive(socket, room, wait)?;
+        self.end += count;
+        if count == offered && self.start == 0 && self.bytes.len() < LARGE {
+            let size = (self.bytes.len() * 4).min(LARGE);
+            self.bytes.resize(size, 0);
+        } else if self.end < SMALL && self.bytes.len() > SMALL {
+            self.bytes.truncate(SMALL);
+            self.bytes.shrink_to(SMALL);
+        }
+        Ok(count)
+    }
+
+    /// Returns what is unused.
+    pub(crate) fn unused(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Marks bytes as used.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.end);
+    }
+}

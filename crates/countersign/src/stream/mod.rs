@@ -1,0 +1,13 @@
+//! Streams: TCP with a named peer.
+
+mod channel;
+pub(crate) use channel::Channel;
+
+mod handshake;
+pub(crate) use handshake::{Advance, Handshake, Waiting};
+
+mod inbound;
+pub(crate) use inbound::Inbound;
+
+mod tcp;
+pub use tcp::TcpStream;
