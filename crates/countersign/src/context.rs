@@ -266,7 +266,7 @@ impl Sources {
                 }
             };
             let next = Policy::parse(&text, &path.display().to_string())?;
-            let base = path.parent().unwrap_or(Path::new(""));
+            let base = path.parent().unwrap_or_else(|| Path::new(""));
             policy = policy.overlay(next.with_paths_below(base));
         }
         Ok(policy.overlay(self.policy.clone()))

@@ -265,8 +265,7 @@ impl Socket {
         let mut life = self.life.clone();
         life.connect().map_err(|wsa| self.order("connect", wsa))?;
         let generation = self.context.current();
-        let plan =
-            generation.policy.plan_client(self.settings.as_ref(), &self.names, address)?;
+        let plan = generation.policy.plan_client(self.settings.as_ref(), &self.names, address)?;
         let State::Open(descriptor, _) = std::mem::replace(&mut self.state, State::Spent) else {
             return Err(self.order("connect", WsaError::Inval));
         };
@@ -290,8 +289,7 @@ impl Socket {
         if let State::Connecting(descriptor, address, _) = &self.state {
             let address = *address;
             let deadline = if self.nonblocking { Duration::ZERO } else { tcp_deadline };
-            let waited =
-                wait(descriptor.as_fd(), Interest::Write, Some(Instant::now() + deadline));
+            let waited = wait(descriptor.as_fd(), Interest::Write, Some(Instant::now() + deadline));
             let connected = match waited {
                 Err(error) if self.nonblocking && error.kind() == io::ErrorKind::TimedOut => {
                     return Err(under_way());
@@ -335,9 +333,7 @@ impl Socket {
     /// Returns what to wait for on the descriptor before the next call, after `WouldBlock`.
     pub fn interest(&self) -> &'static [Interest] {
         match &self.state {
-            State::Connecting(..) | State::Handshaking(_, Interest::Write, _) => {
-                &[Interest::Write]
-            }
+            State::Connecting(..) | State::Handshaking(_, Interest::Write, _) => &[Interest::Write],
             State::Stream(stream) => stream.interest(),
             _ => &[Interest::Read],
         }
@@ -546,8 +542,7 @@ impl Socket {
     }
 }
 
-const ANY: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
 fn under_way() -> Error {
     Error::Io { doing: "connect".to_owned(), source: io::ErrorKind::WouldBlock.into() }

@@ -13,9 +13,7 @@ use countersign_tls::Engine;
 
 use super::table::Pending;
 use super::{Stage, Table};
-use crate::core::{
-    HandshakeError, SecuritySettings, ServerPlan, TargetTable,
-};
+use crate::core::{HandshakeError, SecuritySettings, ServerPlan, TargetTable};
 use crate::stream::{Advance, Channel, Handshake, Inbound};
 use crate::{Context, Error, PeerName, Socket, TcpStream};
 
@@ -322,8 +320,7 @@ impl TcpListener {
                 // whoever is told of it finds it there.
                 let mut table = lock(&self.table);
                 let limits = self.context.current().policy.limits();
-                let deadline =
-                    handshake.deadline(limits.handshake_timeout, limits.insecure_after);
+                let deadline = handshake.deadline(limits.handshake_timeout, limits.insecure_after);
                 match self.ready.rearm(handshake.socket(), key, interest) {
                     Ok(()) => {
                         let stage = Stage::Handshaking(handshake);
@@ -421,8 +418,13 @@ fn is_lost(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(
         error.kind(),
-        Kind::WouldBlock | Kind::ConnectionAborted | Kind::ConnectionReset | Kind::Interrupted
-            | Kind::NetworkDown | Kind::NetworkUnreachable | Kind::HostUnreachable
+        Kind::WouldBlock
+            | Kind::ConnectionAborted
+            | Kind::ConnectionReset
+            | Kind::Interrupted
+            | Kind::NetworkDown
+            | Kind::NetworkUnreachable
+            | Kind::HostUnreachable
             | Kind::PermissionDenied
     )
 }

@@ -34,7 +34,7 @@ pub(crate) struct Channel {
 #[derive(Debug)]
 enum Protection {
     Clear,
-    Tls { engine: Mutex<Engine>, evidence: Evidence },
+    Tls { engine: Box<Mutex<Engine>>, evidence: Box<Evidence> },
 }
 
 /// How long the last handle waits at most for bytes that were accepted on a non-blocking socket
@@ -42,8 +42,13 @@ enum Protection {
 const LINGER: Duration = Duration::from_secs(2);
 
 impl Channel {
-    pub(super) fn secured(socket: Tcp, engine: Engine, inbound: Inbound, evidence: Evidence) -> Self {
-        Self::new(socket, inbound, Protection::Tls { engine: Mutex::new(engine), evidence })
+    pub(super) fn secured(
+        socket: Tcp,
+        engine: Engine,
+        inbound: Inbound,
+        evidence: Evidence,
+    ) -> Self {
+        Self::new(socket, inbound, Protection::Tls { engine, evidence })
     }
 
     pub(crate) fn clear(socket: Tcp, inbound: Inbound) -> Self {
@@ -169,8 +174,7 @@ impl Channel {
     fn read_clear(&self, inbound: &mut Inbound, into: &mut [u8]) -> io::Result<usize> {
         let early = inbound.unused();
         if early.is_empty() {
-            let received =
-                countersign_sys::receive(&self.socket, into, !self.is_nonblocking());
+            let received = countersign_sys::receive(&self.socket, into, !self.is_nonblocking());
             return self.noting_reset(received);
         }
         let count = early.len().min(into.len());

@@ -151,10 +151,8 @@ impl Handshake {
     }
 
     fn lost(self, error: &io::Error) -> Advance {
-        let reset = matches!(
-            error.kind(),
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
-        );
+        let reset =
+            matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe);
         let error = if reset {
             HandshakeError::Truncated
         } else {
@@ -195,4 +193,3 @@ pub(super) fn flush(engine: &mut Engine, socket: &Tcp) -> io::Result<bool> {
     }
     Ok(true)
 }
-
