@@ -31,6 +31,8 @@ pub struct Engine {
     question: Arc<Question>,
     answer: Option<Answer>,
     phase: Phase,
+    /// Whether [`Self::poll`] has handed out the evidence, also if something failed later.
+    is_evidence_out: bool,
     first_bytes: Vec<u8>,
 }
 
@@ -102,6 +104,7 @@ impl Engine {
             question,
             answer: None,
             phase: Phase::Handshaking,
+            is_evidence_out: false,
             first_bytes: Vec::new(),
         }
     }
@@ -173,6 +176,7 @@ impl Engine {
             Phase::Handshaking if !self.connection.is_handshaking() => {
                 let evidence = self.evidence(now).map_err(|error| self.fail(error))?;
                 self.phase = Phase::Secured;
+                self.is_evidence_out = true;
                 self.first_bytes = Vec::new();
                 Ok(Output::Secured(Box::new(evidence)))
             }
@@ -193,10 +197,14 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// Whatever ended the conversation; plaintext that arrived before is handed out first.
+    /// Whatever ended the conversation; plaintext that arrived before is handed out first, if the
+    /// evidence was.
     pub fn open(&mut self, into: &mut [u8]) -> Result<Opened, HandshakeError> {
-        if self.phase == Phase::Handshaking {
-            return Ok(Opened::Starved);
+        if !self.is_evidence_out {
+            return match &self.phase {
+                Phase::Failed(error) => Err(error.clone()),
+                _ => Ok(Opened::Starved),
+            };
         }
         match io::Read::read(&mut self.connection.reader(), into) {
             Ok(0) if into.is_empty() => Ok(Opened::Data(0)),

@@ -1,34 +1,43 @@
 //! rustls' errors and alerts, as ours.
 
+use std::fmt::Debug;
+
 use countersign_core::HandshakeError;
-use rustls::{AlertDescription, CertificateError, Error};
+use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
 /// Says why a handshake failed, from what rustls says of it.
 pub(crate) fn from_rustls(error: &Error) -> HandshakeError {
     match error {
         Error::AlertReceived(alert) => HandshakeError::RefusedByPeer { alert: name(*alert) },
         Error::NoCertificatesPresented => HandshakeError::NoCertificate,
-        Error::PeerIncompatible(what) => {
-            HandshakeError::NothingShared { what: words(&format!("{what:?}")) }
-        }
+        Error::PeerIncompatible(what) => nothing_shared(what),
         Error::InvalidCertificate(CertificateError::BadSignature) => {
             HandshakeError::BadCertificate {
                 why: "the peer does not hold its private key".to_owned(),
             }
         }
-        Error::InvalidCertificate(other) => {
-            HandshakeError::BadCertificate { why: other.to_string() }
-        }
+        Error::InvalidCertificate(other) => HandshakeError::BadCertificate { why: words(other) },
         Error::DecryptError => HandshakeError::Protocol {
             what: "a record was altered on the way, or made with another key".to_owned(),
         },
+        Error::InvalidMessage(what) => HandshakeError::Protocol { what: words(what) },
+        Error::PeerMisbehaved(what) => HandshakeError::Protocol { what: words(what) },
         Error::InappropriateHandshakeMessage { .. }
         | Error::InappropriateMessage { .. }
-        | Error::InvalidMessage(_)
-        | Error::PeerMisbehaved(_)
         | Error::PeerSentOversizedRecord => HandshakeError::Protocol { what: error.to_string() },
+        Error::General(what) if what == NO_SIGNATURE_SCHEME => {
+            nothing_shared(&PeerIncompatible::NoSignatureSchemesInCommon)
+        }
         _ => HandshakeError::OurSide { what: error.to_string() },
     }
+}
+
+/// How rustls says that a client of TLS 1.2 takes no signature that our key can make. In TLS 1.3
+/// it has a variant for that. It is what the client offers, and no fault of this host.
+const NO_SIGNATURE_SCHEME: &str = "incompatible signing key";
+
+fn nothing_shared(what: &PeerIncompatible) -> HandshakeError {
+    HandshakeError::NothingShared { what: words(what) }
 }
 
 /// Returns the certificate error of rustls whose alert tells the peer what it may know.
@@ -59,10 +68,11 @@ fn name(alert: AlertDescription) -> String {
     name.replace("unrecognised", "unrecognized")
 }
 
-/// Spells a variant's name out in words.
-fn words(variant: &str) -> String {
-    let mut text = String::with_capacity(variant.len() + 8);
-    for c in variant.chars() {
+/// Spells a variant's name out in words, without what it holds.
+pub(crate) fn words(variant: &impl Debug) -> String {
+    let name = format!("{variant:?}");
+    let mut text = String::with_capacity(name.len() + 8);
+    for c in name.chars().take_while(char::is_ascii_alphanumeric) {
         if c.is_ascii_uppercase() && !text.is_empty() && !text.ends_with(' ') {
             text.push(' ');
         }

@@ -138,7 +138,7 @@ impl StatedNames {
                         (Host::Dns(plain_dns(text)?), Proof::CertificateDnsName)
                     }
                     AlternativeName::Ip(address) => {
-                        (Host::Ip(address.to_canonical()), Proof::CertificateIpAddress)
+                        (Host::Ip(plain_ip(*address)?), Proof::CertificateIpAddress)
                     }
                     _ => return None,
                 };
@@ -239,7 +239,7 @@ impl StatedNames {
 
     fn covers_address(&self, address: IpAddr) -> bool {
         self.names.iter().any(|name| match name {
-            AlternativeName::Ip(presented) => presented.to_canonical() == address,
+            AlternativeName::Ip(presented) => plain_ip(*presented) == Some(address),
             _ => false,
         })
     }
@@ -268,6 +268,12 @@ fn plain_dns(text: &str) -> Option<String> {
         Ok(Host::Dns(name)) if name.eq_ignore_ascii_case(text) => Some(name),
         _ => None,
     }
+}
+
+/// Returns an iPAddress, if it is in its own form: an IPv4 address in four octets (RFC 5280 section
+/// 4.2.1.6). Mapped into sixteen, it would pass by constraints on IPv4 addresses.
+fn plain_ip(address: IpAddr) -> Option<IpAddr> {
+    (address.to_canonical() == address).then_some(address)
 }
 
 /// Returns whether the name says no more than certificates other than Kerberos' can state. A port

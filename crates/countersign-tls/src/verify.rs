@@ -12,7 +12,7 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer;
 
 use crate::credential::TrustAnchors;
-use crate::error::to_rustls;
+use crate::error::{to_rustls, words};
 use crate::names::StatedNames;
 use crate::provider::provider;
 use crate::scope::{self, Answer, Question};
@@ -123,7 +123,16 @@ fn refusal(error: webpki::Error, leaf: &X509Certificate<'_>, now: Timestamp) -> 
         webpki::Error::NameConstraintViolation => HandshakeError::BadCertificate {
             why: "it states a name that its issuer may not give".to_owned(),
         },
-        other => HandshakeError::BadCertificate { why: other.to_string() },
+        webpki::Error::EndEntityUsedAsCa => HandshakeError::BadCertificate {
+            why: "an issuer in its chain is no authority".to_owned(),
+        },
+        webpki::Error::PathLenConstraintViolated => HandshakeError::BadCertificate {
+            why: "its chain is longer than an authority in it permits".to_owned(),
+        },
+        webpki::Error::ExtensionValueInvalid => HandshakeError::BadCertificate {
+            why: "an extension of it is there twice or cannot be read".to_owned(),
+        },
+        other => HandshakeError::BadCertificate { why: words(&other) },
     }
 }
 

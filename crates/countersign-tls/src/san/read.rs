@@ -58,6 +58,7 @@ fn read_one(name: &GeneralName<'_>) -> Result<Option<AlternativeName>, String> {
                     let (class, host) = text
                         .strip_prefix('_')
                         .and_then(|text| text.split_once('.'))
+                        .filter(|(class, _)| is_word(class))
                         .ok_or_else(|| unreadable("SRVName"))?;
                     AlternativeName::Service { class: class.to_owned(), host: host.to_owned() }
                 }
@@ -71,6 +72,12 @@ fn read_one(name: &GeneralName<'_>) -> Result<Option<AlternativeName>, String> {
         GeneralName::Invalid(..) => return Err(unreadable("list of alternative names")),
         _ => return Ok(None),
     }))
+}
+
+/// A class is one label (RFC 4985 section 2, RFC 2782): with a slash in it, it would pass for a
+/// class and a host, or for a SPIFFE ID, when it is joined to the host.
+fn is_word(class: &str) -> bool {
+    !class.is_empty() && class.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 /// The value of an otherName is wrapped in an explicit context tag 0 (RFC 5280).

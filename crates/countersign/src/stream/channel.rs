@@ -48,6 +48,8 @@ impl Channel {
         inbound: Inbound,
         evidence: Evidence,
     ) -> Self {
+        let engine = Box::new(Mutex::new(engine));
+        let evidence = Box::new(evidence);
         Self::new(socket, inbound, Protection::Tls { engine, evidence })
     }
 
