@@ -298,11 +298,8 @@ impl Sources {
         {
             certificates.extend(store.anchors()?);
         }
-        if trust.system {
-            certificates.extend(identity::system_anchors()?);
-        }
-        // One that webpki cannot use among hundreds of the host must not take the others along.
-        Ok(TrustAnchors::lenient(&certificates))
+        let public = if trust.system { identity::system_anchors()? } else { Vec::new() };
+        Ok(TrustAnchors::lenient(&certificates, &public))
     }
 
     /// Returns the store, given or the user's; `None` if the user has no home.
