@@ -1,4 +1,4 @@
-//! New connections, one after the other, each with a full handshake and one byte.
+//! New connections, one after the other, each with a full handshake, one byte and a proper end.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -21,6 +21,7 @@ pub(crate) fn run(material: &Material, peer: Peer, duration: Duration) -> f64 {
             let mut stream = server.accept().expect("a client");
             stream.write_all(b"x").expect("a reader");
             stream.flush().expect("a reader");
+            stream.finish();
         }
     });
     pin(0);
@@ -28,6 +29,7 @@ pub(crate) fn run(material: &Material, peer: Peer, duration: Duration) -> f64 {
     let connect_once = || {
         let mut stream = connect(address).expect("a server");
         stream.read_exact(&mut [0]).expect("a byte");
+        stream.finish();
     };
     for _ in 0..20 {
         connect_once();

@@ -35,8 +35,40 @@ impl fmt::Display for Peer {
 }
 
 /// A stream of any of them.
-pub(crate) trait Stream: Read + Write + Send {}
-impl<T: Read + Write + Send> Stream for T {}
+pub(crate) trait Stream: Read + Write + Send {
+    /// Ends the conversation as its protocol demands: TLS with close_notify (RFC 8446 section
+    /// 6.1), which Countersign sends by itself.
+    fn finish(self: Box<Self>);
+}
+
+impl Stream for Tcp {
+    fn finish(self: Box<Self>) {}
+}
+
+impl Stream for TcpStream {
+    fn finish(self: Box<Self>) {}
+}
+
+impl Stream for openssl::ssl::SslStream<Tcp> {
+    fn finish(mut self: Box<Self>) {
+        // The other side may be gone already, which is its right.
+        let _ = self.shutdown();
+    }
+}
+
+impl Stream for rustls::StreamOwned<ClientConnection, Tcp> {
+    fn finish(mut self: Box<Self>) {
+        self.conn.send_close_notify();
+        let _ = self.conn.write_tls(&mut self.sock);
+    }
+}
+
+impl Stream for rustls::StreamOwned<ServerConnection, Tcp> {
+    fn finish(mut self: Box<Self>) {
+        self.conn.send_close_notify();
+        let _ = self.conn.write_tls(&mut self.sock);
+    }
+}
 
 /// A listener of any of them, and how its clients connect.
 pub(crate) struct Server {

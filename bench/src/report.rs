@@ -6,6 +6,8 @@ use crate::peers::Peer;
 #[derive(Debug)]
 pub(crate) struct Report {
     rounds: usize,
+    only_figure: String,
+    only_peer: String,
     figures: Vec<Figure>,
 }
 
@@ -47,14 +49,17 @@ impl Figure {
 }
 
 impl Report {
-    pub(crate) fn new(rounds: usize) -> Self {
-        Self { rounds, figures: Vec::new() }
+    pub(crate) fn new(rounds: usize, only_figure: String, only_peer: String) -> Self {
+        Self { rounds, only_figure, only_peer, figures: Vec::new() }
     }
 
     /// Runs every peer in turn, as often as there are rounds.
     pub(crate) fn measure(&mut self, title: &str, peers: &[Peer], run: impl Fn(Peer) -> f64) {
-        let mut rows: Vec<Row> =
-            peers.iter().map(|peer| Row { peer: *peer, runs: Vec::new() }).collect();
+        if !title.contains(&self.only_figure) {
+            return;
+        }
+        let wanted = peers.iter().filter(|peer| peer.to_string().contains(&self.only_peer));
+        let mut rows: Vec<Row> = wanted.map(|peer| Row { peer: *peer, runs: Vec::new() }).collect();
         for round in 1..=self.rounds {
             for row in &mut rows {
                 eprintln!("{title}: {} {round}/{}", row.peer, self.rounds);
