@@ -67,7 +67,9 @@ fn text(it: &Explanation) -> Vec<Line> {
     let role = if it.is_listening { "listen on" } else { "connect to" };
     lines.add(role, it.address);
     lines.add("plan", words.plan);
-    lines.add("outcome", it.refusal.as_ref().map_or("allowed by policy", |_| "REFUSED, see below"));
+    if let Some(why) = &it.refusal {
+        lines.add("refused", why);
+    }
     match &words.peer {
         Some((_, demand)) if it.is_listening => lines.add("clients", demand),
         Some((name, from)) => lines.add("peer", format!("must prove {name} (from {from})")),

@@ -56,7 +56,7 @@ pub(crate) fn from_now(now: Timestamp, then: Timestamp) -> String {
     }
 }
 
-/// Returns a time in its largest whole unit; years only when days are hard to imagine.
+/// Returns a time in its largest unit, rounded; years only when days are hard to imagine.
 pub(crate) fn span(time: Duration) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
@@ -70,7 +70,8 @@ pub(crate) fn span(time: Duration) -> String {
         (MINUTE, "minute", MINUTE),
     ] {
         if seconds >= least {
-            return count(seconds / unit, name);
+            // To the nearest: what was issued for a week a moment ago expires in a week.
+            return count((seconds + unit / 2) / unit, name);
         }
     }
     count(seconds, "second")
@@ -96,6 +97,7 @@ mod tests {
         assert_eq!(span(Duration::from_secs(59)), "59 seconds");
         assert_eq!(span(Duration::from_secs(3600)), "1 hour");
         assert_eq!(span(Duration::from_secs(397 * 86400)), "397 days");
+        assert_eq!(span(Duration::from_secs(7 * 86400 - 1)), "7 days");
         assert_eq!(span(Duration::from_secs(3652 * 86400)), "10 years");
         let at = |secs| Timestamp::from_secs(secs);
         assert_eq!(from_now(at(86_400), at(3 * 86_400)), "in 2 days");

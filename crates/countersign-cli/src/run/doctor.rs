@@ -174,8 +174,8 @@ fn identity(context: &Result<Context, Failure>, now: Timestamp) -> Vec<Check> {
     let mut checks = vec![match context.credential() {
         None => Check::good("identity", "no certificate is named in a policy, and none need be"),
         Some(own) => {
-            let names: Vec<String> =
-                own.names().iter().map(|proved| proved.name().to_string()).collect();
+            let names = host::names(own.names());
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
             let whose = format!("we are {}, certificate and key are a pair", names.join(" "));
             let (not_before, not_after) = (own.not_before(), own.not_after());
             let validity = Validity::at(now, not_before, not_after);

@@ -72,10 +72,7 @@ pub(super) fn run(request: &Explain, output: &Output) -> Result<Verdict, Failure
     let gates = policy.allow().iter().map(|gate| {
         gate.iter().filter(|rule| covers(rule, request.address)).cloned().collect::<Vec<_>>()
     });
-    let own = context.credential().map(|own| {
-        let names = own.names().iter().map(|proved| proved.name().clone()).collect();
-        (names, own.not_after())
-    });
+    let own = context.credential().map(|own| (host::names(own.names()), own.not_after()));
     let (decision, refusal) = match decided {
         Ok(plan @ Decision::Listen(ServerPlan::Tls { .. })) if own.is_none() => {
             (Some(plan), Some(Error::NoCertificate))

@@ -90,12 +90,23 @@ fn check_proof(context: &Context, name: &PeerName, file: &str) -> Result<(), Fai
     if proves(own.names(), name) {
         return Ok(());
     }
-    let names: Vec<String> = own.names().iter().map(|proved| proved.name().to_string()).collect();
+    let names: Vec<String> = names(own.names()).iter().map(ToString::to_string).collect();
     let found = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
     Err(Failure::usage(
         format!("asked to serve as {name}, but the certificate in {file} proves {found}"),
         "serve as a name that it proves, or have one issued for the name",
     ))
+}
+
+/// Returns the names, each once: there may be several proofs of one.
+pub(super) fn names(proved: &[ProvedPeer]) -> Vec<PeerName> {
+    let mut names: Vec<PeerName> = Vec::new();
+    for one in proved {
+        if !names.contains(one.name()) {
+            names.push(one.name().clone());
+        }
+    }
+    names
 }
 
 /// Returns whether peers that ask for `asked` will take a certificate with these names: as they
