@@ -365,7 +365,8 @@ impl Drop for Channel {
         // sent last.
         let mut sink = [0; 4096];
         for _ in 0..16 {
-            if !matches!(countersign_sys::receive(&self.socket, &mut sink, false), Ok(1..)) {
+            let received = countersign_sys::receive(&self.socket, &mut sink, false);
+            if !received.is_ok_and(|count| count == sink.len()) {
                 break;
             }
         }
