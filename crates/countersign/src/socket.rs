@@ -451,11 +451,11 @@ impl Socket {
             return Ok(());
         };
         let deadline = if self.nonblocking {
-            Instant::now()
+            Some(Instant::now())
         } else {
             handshake.deadline(time, self.context.current().policy.limits().insecure_after)
         };
-        let waited = wait(handshake.socket().as_fd(), interest, Some(deadline));
+        let waited = wait(handshake.socket().as_fd(), interest, deadline);
         match waited {
             Ok(()) => self.settle(handshake.advance(), address),
             Err(_) if self.nonblocking => {
@@ -522,6 +522,7 @@ impl Socket {
     fn or_failed<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         if result.is_err() {
             self.life.completed_connect(false);
+            self.state = State::Spent;
         }
         result
     }

@@ -37,8 +37,8 @@ enum Protection {
     Tls { engine: Box<Mutex<Engine>>, evidence: Box<Evidence> },
 }
 
-/// How long the last handle waits at most for bytes that were accepted on a non-blocking socket
-/// and have not gone out (SPEC 4.11).
+/// How long the last handle to a blocking stream waits at most for bytes that were accepted before
+/// a time-out and have not gone out (SPEC 4.11).
 const LINGER: Duration = Duration::from_secs(2);
 
 impl Channel {
@@ -360,7 +360,9 @@ impl Drop for Channel {
         if self.close_write().is_err() {
             return;
         }
-        let _sent = self.flush_until(Some(Instant::now() + LINGER), true);
+        // An event loop must not be held up by a peer that does not read.
+        let may_wait = !self.is_nonblocking();
+        let _sent = self.flush_until(Some(Instant::now() + LINGER), may_wait);
         // Tickets that nobody read would turn the close into a reset, and cost the peer what we
         // sent last.
         let mut sink = [0; 4096];
