@@ -289,7 +289,9 @@ impl Socket {
         if let State::Connecting(descriptor, address, _) = &self.state {
             let address = *address;
             let deadline = if self.nonblocking { Duration::ZERO } else { tcp_deadline };
-            let waited = wait(descriptor.as_fd(), Interest::Write, Some(Instant::now() + deadline));
+            // A time beyond all clocks is for ever.
+            let deadline = Instant::now().checked_add(deadline);
+            let waited = wait(descriptor.as_fd(), Interest::Write, deadline);
             let connected = match waited {
                 Err(error) if self.nonblocking && error.kind() == io::ErrorKind::TimedOut => {
                     return Err(under_way());
