@@ -372,7 +372,7 @@ fn not_tls(first: &[u8]) -> HandshakeError {
     }
     let text = String::from_utf8_lossy(first);
     let line = text.lines().next().unwrap_or_default();
-    HandshakeError::NotTls { what: format!("answered \"{}\"", printable(line)) }
+    HandshakeError::NotTls { what: format!("sent \"{}\"", printable(line)) }
 }
 
 /// The name for server name indication; an address stands for none, since rustls sends none then.

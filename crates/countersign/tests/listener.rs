@@ -99,7 +99,7 @@ fn a_plain_client_gets_no_byte_and_the_server_says_why() {
     let Incoming::Refused(refusal) = listener.next_event().unwrap() else { panic!() };
     assert_eq!(
         refusal.error,
-        HandshakeError::NotTls { what: "answered \"GET / HTTP/1.0\"".to_owned() }
+        HandshakeError::NotTls { what: "sent \"GET / HTTP/1.0\"".to_owned() }
     );
     thread::spawn(move || listener.accept());
     let mut got = Vec::new();

@@ -284,7 +284,12 @@ impl Channel {
         if matches!(how, Shutdown::Write | Shutdown::Both) {
             self.close_write()?;
             self.flush()?;
-            self.socket.shutdown(Shutdown::Write)?;
+            // A peer that has closed both ways needs no word of ours any more.
+            if let Err(error) = self.socket.shutdown(Shutdown::Write)
+                && error.kind() != io::ErrorKind::NotConnected
+            {
+                return Err(error);
+            }
         }
         Ok(())
     }
