@@ -1,16 +1,19 @@
 //! Credentials and anchors of any authority, in files.
 
+use std::env;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+use std::slice;
 
 use countersign_tls::{Credential, CredentialError, TrustAnchors};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
+use rustls_native_certs::ErrorKind;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::open::{BUNDLE_LIMIT, CREDENTIAL_LIMIT, Opened, errno, failed};
-use super::{IdentityError, pem};
+use super::open::{BUNDLE_LIMIT, CREDENTIAL_LIMIT, Opened, POLICY_LIMIT, errno, failed};
+use super::{IdentityError, pem, variable};
 
 /// Reads a certificate chain and its private key from PEM files, which may be one and the same.
 ///
@@ -77,6 +80,14 @@ pub fn load_anchors(path: &Path) -> Result<Vec<CertificateDer<'static>>, Identit
     Ok(anchors)
 }
 
+/// Reads a policy file, if nobody but root and we can have written it.
+pub(crate) fn read_policy(path: &Path) -> Result<String, IdentityError> {
+    let file = Opened::open(CWD, path, path, OFlags::empty())?;
+    file.permissions.check_store(path)?;
+    let text = file.read(POLICY_LIMIT)?;
+    String::from_utf8(text.to_vec()).map_err(|_| failed("read", path)(Errno::ILSEQ))
+}
+
 /// Returns the authorities that this host trusts, from where OpenSSL looks for them: the
 /// variables `SSL_CERT_FILE` and `SSL_CERT_DIR` if set, else the system's own places.
 ///
@@ -85,11 +96,26 @@ pub fn load_anchors(path: &Path) -> Result<Vec<CertificateDer<'static>>, Identit
 ///
 /// # Errors
 ///
-/// [`IdentityError::NoSystemAnchors`] if there is none.
+/// [`IdentityError::NoSystemAnchors`] if there is none, or if one of the variables is set in a
+/// process that runs set-user-ID or set-group-ID, which goes by no variable.
+/// [`IdentityError::Io`] if this process has too many files open to say.
 pub fn system_anchors() -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        if env::var_os(name).is_some() && variable(name).is_none() {
+            let what = format!("{name} is set, and a set-id process goes by no variable");
+            return Err(IdentityError::NoSystemAnchors { what });
+        }
+    }
     let mut found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        if let ErrorKind::Io { inner, path } = &error.kind
+            && let errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM) = errno(inner)
+        {
+            return Err(failed("read", path)(errno));
+        }
+    }
     let all = found.certs.len();
-    found.certs.retain(|certificate| TrustAnchors::new([certificate]).is_ok());
+    found.certs.retain(|one| !TrustAnchors::lenient(&[], slice::from_ref(one)).is_empty());
     if !found.certs.is_empty() {
         return Ok(found.certs);
     }
