@@ -17,6 +17,7 @@ use super::location::locate;
 use super::request::Request;
 use super::slug::slug;
 use super::trusted::{self, Offered, TrustedDirectory};
+use crate::identity::files::check_anchor;
 use crate::identity::{IdentityError, pem, variable};
 
 /// How long a certificate is valid unless something else is asked for: 397 days, a little more
@@ -240,6 +241,8 @@ impl Store {
         if let Some(trusted) = TrustedDirectory::open(&directory)? {
             for file in trusted.files()? {
                 for anchor in trusted.read(&file)? {
+                    // The file may have come there without us.
+                    check_anchor(&anchor, &trusted.path().join(&file))?;
                     if !anchors.contains(&anchor) {
                         anchors.push(anchor);
                     }
