@@ -3,7 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
-use countersign::core::{IdentityRule, Proof, ProvedPeer};
+use countersign::core::{IdentityRule, ProvedPeer};
 use countersign::identity::Store;
 use countersign::{Context, PeerName};
 
@@ -22,7 +22,13 @@ pub(super) struct PolicyFiles {
 impl PolicyFiles {
     pub(super) fn of(request: &HostRequest) -> Self {
         let mut optional = Context::policy_files();
-        let of_variable = env::var_os("COUNTERSIGN_POLICY").and_then(|_| optional.pop());
+        // The last of them, unless this process goes by no variable.
+        let named = env::var_os("COUNTERSIGN_POLICY").map(PathBuf::from);
+        let of_variable = if named.is_some() && optional.last() == named.as_ref() {
+            optional.pop()
+        } else {
+            None
+        };
         Self { optional, required: request.policy_file.clone().or(of_variable) }
     }
 }
@@ -48,7 +54,7 @@ pub(super) fn context(request: &HostRequest) -> Result<Context, Failure> {
         Own::Proving(name) => {
             // What is wrong with the policy's own identity matters only if it is the one needed.
             if let Ok(context) = build(request, None)
-                && context.credential().is_some_and(|own| proves(own.names(), name))
+                && context.credential().is_some_and(|own| own.prove(name).is_ok())
             {
                 return Ok(context);
             }
@@ -87,11 +93,7 @@ fn build(request: &HostRequest, identity: Option<IdentityRule>) -> Result<Contex
 
 fn check_proof(context: &Context, name: &PeerName, file: &str) -> Result<(), Failure> {
     let Some(own) = context.credential() else { return Ok(()) };
-    if proves(own.names(), name) {
-        return Ok(());
-    }
-    let names: Vec<String> = names(own.names()).iter().map(ToString::to_string).collect();
-    let found = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
+    let Err(found) = own.prove(name) else { return Ok(()) };
     Err(Failure::usage(
         format!("asked to serve as {name}, but the certificate in {file} proves {found}"),
         "serve as a name that it proves, or have one issued for the name",
@@ -107,60 +109,4 @@ pub(super) fn names(proved: &[ProvedPeer]) -> Vec<PeerName> {
         }
     }
     names
-}
-
-/// Returns whether peers that ask for `asked` will take a certificate with these names: as they
-/// judge it, a host certificate does for every service on the host, unless it also states
-/// particular services.
-fn proves(names: &[ProvedPeer], asked: &PeerName) -> bool {
-    let has_place_for_host_only = |proved: &ProvedPeer| {
-        matches!(proved.proof(), Proof::CertificateDnsName | Proof::CertificateIpAddress)
-    };
-    let is_for_host = names.iter().all(has_place_for_host_only);
-    names.iter().any(|proved| match (proved.name(), asked) {
-        (PeerName::Service(name), PeerName::Service(asked)) => {
-            let bare = asked.realm().is_none() && asked.service().is_none();
-            let same_host = name.host() == asked.host();
-            let is_service_name = proved.proof() == Proof::CertificateServiceName;
-            name.satisfies(asked)
-                || (bare && same_host && is_for_host)
-                || (bare && same_host && is_service_name && name.is_class(asked.class()))
-        }
-        (name, asked) => name == asked,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use countersign::core::{Proof, ProvedPeer};
-
-    use super::proves;
-
-    #[track_caller]
-    fn check(names: &[(&str, Proof)], asked: &str, expected: bool) {
-        let names: Vec<ProvedPeer> = names
-            .iter()
-            .map(|(name, proof)| ProvedPeer::vouch(name.parse().unwrap(), *proof))
-            .collect();
-        assert_eq!(proves(&names, &asked.parse().unwrap()), expected, "{asked}");
-    }
-
-    #[test]
-    fn as_peers_judge_it() {
-        use Proof::{
-            CertificateDnsName as Dns, CertificateKerberosName as Kerberos,
-            CertificateServiceName as Service, CertificateSpiffeId as Spiffe,
-        };
-        check(&[("db1", Dns)], "db1", true);
-        check(&[("db1", Dns)], "postgres/db1:5432", true);
-        check(&[("db1", Dns)], "db2", false);
-        check(&[("db1", Dns)], "postgres/db1@A", false);
-        check(&[("postgres/db1", Service)], "postgres/db1:5432", true);
-        check(&[("postgres/db1", Service)], "http/db1", false);
-        check(&[("postgres/db1", Service)], "db1", false);
-        check(&[("postgres/db1@A", Kerberos)], "postgres/db1", true);
-        check(&[("spiffe://a/b", Spiffe)], "spiffe://a/b", true);
-        check(&[("spiffe://a/b", Spiffe)], "spiffe://a/c", false);
-        check(&[], "db1", false);
-    }
 }
