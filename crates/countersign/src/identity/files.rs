@@ -12,8 +12,8 @@ use rustix::io::Errno;
 use rustls_native_certs::ErrorKind;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::open::{BUNDLE_LIMIT, CREDENTIAL_LIMIT, Opened, POLICY_LIMIT, errno, failed};
 use super::certificate::Facts;
+use super::open::{BUNDLE_LIMIT, CREDENTIAL_LIMIT, Opened, POLICY_LIMIT, errno, failed};
 use super::{IdentityError, pem, variable};
 use crate::clock;
 
