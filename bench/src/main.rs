@@ -1,2 +1,102 @@
-//! Placeholder.
-fn main() {}
+//! How fast Countersign is, beside those who do the same, in one run.
+//!
+//! ```text
+//! cargo xtask bench [--seconds S] [--rounds N] [--json FILE] [--figure TEXT] [--peer TEXT]
+//! ```
+//!
+//! Peers alternate, the client on one core and the server on another, medians of N rounds; the
+//! same certificates (ECDSA P-256 under one authority), cipher (AES-256-GCM) and group for all.
+//! Compare the ratios of one run only: other work on the machine moves the absolute figures.
+
+mod bulk;
+mod cpu;
+mod handshakes;
+mod peers;
+mod report;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use peers::{Material, Peer};
+
+const USAGE: &str =
+    "usage: bench [--seconds S] [--rounds N] [--json FILE] [--figure TEXT] [--peer TEXT]";
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(what) => {
+            eprintln!("bench: {what}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let material = Material::make();
+    let mut report = report::Report::new(options.rounds, options.figure, options.peer);
+    for size in [16 * 1024, 1024 * 1024] {
+        let title = format!("bulk, {} KiB writes, MB/s", size / 1024);
+        let peers = [Peer::Tcp, Peer::Countersign, Peer::Rustls, Peer::Openssl];
+        report.measure(&title, &peers, |peer| bulk::run(&material, peer, size, options.duration));
+    }
+    let peers = [Peer::Countersign, Peer::Rustls, Peer::Openssl];
+    report.measure(
+        "full handshakes, per second (X25519MLKEM768; OpenSSL: X25519)",
+        &peers,
+        |peer| handshakes::run(&material, peer, options.duration),
+    );
+    report.print();
+    if let Some(path) = options.json
+        && let Err(error) = std::fs::write(&path, report.json())
+    {
+        eprintln!("bench: cannot write {path}: {error}");
+        return ExitCode::from(4);
+    }
+    ExitCode::SUCCESS
+}
+
+/// What was asked for.
+struct Options {
+    duration: Duration,
+    rounds: usize,
+    json: Option<String>,
+    /// Only figures whose title holds it.
+    figure: String,
+    /// Only peers whose name holds it.
+    peer: String,
+}
+
+impl Options {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Self {
+            duration: Duration::from_millis(600),
+            rounds: 5,
+            json: None,
+            figure: String::new(),
+            peer: String::new(),
+        };
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+            match word.as_str() {
+                "--figure" => options.figure = value()?,
+                "--peer" => options.peer = value()?,
+                "--json" => options.json = Some(value()?),
+                "--rounds" => {
+                    let text = value()?;
+                    options.rounds = text
+                        .parse()
+                        .ok()
+                        .filter(|rounds| *rounds > 0)
+                        .ok_or_else(|| format!("{text:?} is not a number of rounds"))?;
+                }
+                "--seconds" => {
+                    let text = value()?;
+                    let seconds: f64 =
+                        text.parse().map_err(|_| format!("{text:?} is not a number"))?;
+                    options.duration = Duration::try_from_secs_f64(seconds)
+                        .map_err(|_| format!("{text:?} is not a time"))?;
+                }
+                other => return Err(format!("{other:?} is not an option")),
+            }
+        }
+        Ok(options)
+    }
+}

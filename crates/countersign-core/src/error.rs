@@ -95,7 +95,7 @@ pub enum HandshakeError {
         after: Duration,
     },
     /// The connection ended in the middle.
-    #[error("the peer closed the connection during the handshake")]
+    #[error("the connection ended, and the peer had not said that it was done")]
     Truncated,
     /// The peer's certificate has no issuer that we trust.
     #[error("the peer's certificate was issued by {issuer}, which is not trusted here")]
@@ -165,7 +165,7 @@ impl HandshakeError {
                 "check that the peer is a TLS server and not overloaded, or raise \
                  limits.handshake-timeout-ms"
             }
-            Self::Truncated => "look into the peer's log: it ended the connection without a reason",
+            Self::Truncated => "look into the peer's log; if it says nothing, something on the path cut the connection",
             Self::UntrustedIssuer { .. } => {
                 "if the peer is legitimate, trust its authority: `countersign identity trust FILE` \
                  or trust.anchors in the policy"

@@ -89,10 +89,12 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// The authorities that we believe.
+/// The authorities that we believe: our own about any name, public ones about hosts only.
 #[derive(Clone, Debug, Default)]
 pub struct TrustAnchors {
     pub(crate) anchors: Arc<[TrustAnchor<'static>]>,
+    /// How many of them are our own; they come first.
+    own: usize,
 }
 
 impl TrustAnchors {
@@ -111,16 +113,35 @@ impl TrustAnchors {
                 },
             )
         });
-        Ok(Self { anchors: anchors.collect::<Result<_, _>>()? })
+        let anchors: Arc<[_]> = anchors.collect::<Result<_, _>>()?;
+        Ok(Self { own: anchors.len(), anchors })
     }
 
-    /// Takes certificates of authorities, and passes over those that cannot be used: a bundle of a
-    /// host's distributor may hold some, and passing over one believes nobody more.
-    pub fn lenient(certificates: &[CertificateDer<'_>]) -> Self {
-        let usable = certificates.iter().filter_map(|certificate| {
-            webpki::anchor_from_trusted_cert(certificate).ok().map(|anchor| anchor.to_owned())
-        });
-        Self { anchors: usable.collect() }
+    /// Takes certificates of our own authorities, and of public ones, and passes over those that
+    /// cannot be used: a bundle of a host's distributor may hold some, and passing over one
+    /// believes nobody more.
+    ///
+    /// Public authorities vouch for hosts on the web. What they say of services is heard only
+    /// where the same certificate names the host, and of users and workloads not at all.
+    pub fn lenient(own: &[CertificateDer<'_>], public: &[CertificateDer<'_>]) -> Self {
+        let usable = |certificates: &[CertificateDer<'_>]| -> Vec<TrustAnchor<'static>> {
+            let anchors = certificates.iter().map(webpki::anchor_from_trusted_cert);
+            anchors.filter_map(|anchor| anchor.ok().map(|anchor| anchor.to_owned())).collect()
+        };
+        let mut anchors = usable(own);
+        let own = anchors.len();
+        anchors.extend(usable(public));
+        Self { anchors: anchors.into(), own }
+    }
+
+    /// Returns whether an anchor is none of our own. webpki takes the first that fits, so that an
+    /// authority that is both is our own.
+    pub(crate) fn is_public(&self, anchor: &TrustAnchor<'_>) -> bool {
+        let own = self.anchors.get(..self.own).unwrap_or_default();
+        !own.iter().any(|ours| {
+            ours.subject == anchor.subject
+                && ours.subject_public_key_info == anchor.subject_public_key_info
+        })
     }
 
     /// Returns how many there are.

@@ -86,7 +86,8 @@ fn judge(
         .map_err(|error| refusal(error, &parsed, now))?;
     check_key_usage(&parsed)?;
 
-    let constrained = path.anchor().name_constraints.is_some()
+    let constrained = anchors.is_public(path.anchor())
+        || path.anchor().name_constraints.is_some()
         || path.intermediate_certificates().any(|issuer| has_name_constraints(&issuer.der()));
     let stated = StatedNames::read(&parsed, constrained).map_err(bad)?;
     let mut names = stated.proved();
@@ -184,7 +185,11 @@ fn has_name_constraints(issuer: &CertificateDer<'_>) -> bool {
 /// A peer's text as we show it: bounded, and without characters that a terminal would obey.
 pub(crate) fn printable(text: &str) -> String {
     const SHOWN: usize = 120;
-    let safe = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let obeyed = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let safe = |c: char| if obeyed(c) { '\u{fffd}' } else { c };
     let mut shown: String = text.chars().take(SHOWN).map(safe).collect();
     if text.chars().nth(SHOWN).is_some() {
         shown.push('…');

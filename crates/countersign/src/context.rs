@@ -57,11 +57,25 @@ impl Context {
     /// exist, and what they name. Without any of them: no certificate of our own, and the
     /// authorities of the embedded store and of the host.
     ///
+    /// The first call that succeeds decides for the process which files these are; later ones
+    /// return the same context.
+    ///
     /// # Errors
     ///
     /// [`Error::Policy`] and [`Error::Identity`] for files that cannot be used. A file that
     /// `COUNTERSIGN_POLICY` names must exist.
     pub fn host() -> Result<Self, Error> {
+        static HOST: Mutex<Option<Context>> = Mutex::new(None);
+        let mut host = HOST.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(context) = &*host {
+            return Ok(context.clone());
+        }
+        let context = Self::read_host()?;
+        *host = Some(context.clone());
+        Ok(context)
+    }
+
+    fn read_host() -> Result<Self, Error> {
         let mut builder = Self::builder();
         for path in optional_policies() {
             builder = builder.optional_policy_file(path);
@@ -123,16 +137,17 @@ impl Context {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.looked.elapsed() >= LOOK {
             state.looked = Instant::now();
-            let stamp = sources.stamp(&state.current.policy);
+            let mut stamp = sources.stamp(&state.current.policy);
             if stamp != state.stamp || !state.is_settled {
                 let number = state.current.number + u64::from(stamp != state.stamp);
                 match sources.load(number) {
-                    // Files that changed while they were read are read again next time.
-                    Ok(next) if sources.stamp(&next.policy) == stamp || state.is_settled => {
+                    Ok(next) => {
+                        // The new policy may name other files. One that changed again while it
+                        // was read is not settled, and is read once more.
+                        stamp = sources.stamp(&next.policy);
                         state.current = Arc::new(next);
                         state.failure = None;
                     }
-                    Ok(_) => {}
                     Err(error) => state.failure = Some(Arc::new(error)),
                 }
                 state.is_settled = stamp.is_settled(SystemTime::now());
@@ -283,11 +298,8 @@ impl Sources {
         {
             certificates.extend(store.anchors()?);
         }
-        if trust.system {
-            certificates.extend(identity::system_anchors()?);
-        }
-        // One that webpki cannot use among hundreds of the host must not take the others along.
-        Ok(TrustAnchors::lenient(&certificates))
+        let public = if trust.system { identity::system_anchors()? } else { Vec::new() };
+        Ok(TrustAnchors::lenient(&certificates, &public))
     }
 
     /// Returns the store, given or the user's; `None` if the user has no home.

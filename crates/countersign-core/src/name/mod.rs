@@ -102,10 +102,16 @@ fn check_text(text: &str) -> Result<(), NameError> {
     if text.len() > PeerName::MAX_LEN {
         return Err(NameError::TooLong { bytes: text.len() });
     }
-    match text.char_indices().find(|(_, c)| c.is_control() || c.is_whitespace()) {
+    match text.char_indices().find(|(_, c)| c.is_control() || c.is_whitespace() || is_bidi(*c)) {
         Some((at, found)) => Err(NameError::BadCharacter { found, at, part: "name" }),
         None => Ok(()),
     }
+}
+
+/// Characters that change the direction of the text around them, and so what a name looks like
+/// (Unicode Standard Annex 9, section 2).
+fn is_bidi(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Takes the realm off the end of a name.

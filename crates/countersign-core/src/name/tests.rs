@@ -52,6 +52,7 @@ fn malformed_names_say_why() {
     refused("", "the name is empty");
     refused("a b", "the name holds ' ' at byte 1, which it may not");
     refused("db1\0.example.com", "the name holds '\\0' at byte 3, which it may not");
+    refused("al\u{202e}ice@A", "the name holds '\\u{202e}' at byte 2, which it may not");
     refused("alice@A@B", "the name holds more than one '@'");
     refused("postgres/", "the host of the name is empty");
     refused("/db1", "the class of the name is empty");

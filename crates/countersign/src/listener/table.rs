@@ -12,6 +12,8 @@ pub(super) struct Table {
     pending: HashMap<u64, Pending>,
     deadlines: BTreeSet<(Instant, u64)>,
     next_key: u64,
+    /// When the alarm goes off, if it is set.
+    pub(super) alarm: Option<Instant>,
 }
 
 #[derive(Debug)]

@@ -285,7 +285,7 @@ impl TcpListener {
             return Ok(());
         }
         table.insert(key, Pending { peer, deadline, stage: Stage::Handshaking(handshake) });
-        self.set_alarm(&table, deadline);
+        self.set_alarm(&mut table);
         Ok(())
     }
 
@@ -310,9 +310,8 @@ impl TcpListener {
     fn settle(&self, key: u64, peer: SocketAddr, advance: Advance) {
         match advance {
             Advance::Open(channel) => {
-                // Should it fail, the descriptor stays in the set until the stream is closed, and
-                // events of it find no entry in the table.
-                let _ = self.ready.remove(channel.socket());
+                // The descriptor was reported once, so the set is silent about it from now on, and
+                // forgets it when the stream is closed.
                 self.finish(Incoming::Accepted(TcpStream::new(*channel), peer));
             }
             Advance::Wait(handshake, interest) => {
@@ -343,7 +342,7 @@ impl TcpListener {
                 if self.ready.rearm(waiting.socket(), key, Interest::Read).is_ok() {
                     let stage = Stage::Lingering(waiting);
                     table.insert(key, Pending { peer, deadline, stage });
-                    self.set_alarm(&table, deadline);
+                    self.set_alarm(&mut table);
                 }
             }
         }
@@ -359,6 +358,7 @@ impl TcpListener {
             let after = limits.handshake_timeout;
             match handshake.give_up(HandshakeError::TimedOut { after }) {
                 Advance::Open(channel) => {
+                    // It was not reported, so the set would still speak of it.
                     let _ = self.ready.remove(channel.socket());
                     self.finish(Incoming::Accepted(TcpStream::new(*channel), peer));
                 }
@@ -366,10 +366,9 @@ impl TcpListener {
                 Advance::TryInClear | Advance::Wait(..) => {}
             }
         }
-        let table = lock(&self.table);
-        if let Some(deadline) = table.first_deadline() {
-            self.set_alarm(&table, deadline);
-        }
+        let mut table = lock(&self.table);
+        table.alarm = None;
+        self.set_alarm(&mut table);
     }
 
     /// Gives up the oldest handshake; returns whether there was one.
@@ -382,11 +381,15 @@ impl TcpListener {
         true
     }
 
-    /// Sets the alarm if `deadline` is the first one.
-    fn set_alarm(&self, table: &Table, deadline: Instant) {
-        if table.first_deadline().is_some_and(|first| first >= deadline) {
+    /// Sets the alarm for the first deadline, unless it goes off before that anyway.
+    fn set_alarm(&self, table: &mut Table) {
+        let Some(first) = table.first_deadline() else { return };
+        if table.alarm.is_none_or(|alarm| alarm > first) {
             // Without the alarm a silent client stays until it is the oldest.
-            let _ = self.ready.set_alarm(deadline.saturating_duration_since(Instant::now()));
+            let after = first.saturating_duration_since(Instant::now());
+            if self.ready.set_alarm(after).is_ok() {
+                table.alarm = Some(first);
+            }
         }
     }
 

@@ -195,7 +195,7 @@ impl Channel {
             Protection::Tls { engine, .. } => engine,
             Protection::Clear => return self.write_clear(plain),
         };
-        let deadline = self.write_deadline()?;
+        let mut deadline = None;
         let mut done = 0;
         loop {
             let mut guard = lock(engine)?;
@@ -223,6 +223,9 @@ impl Channel {
                 // What was sealed is accepted; the rest of it goes with the next call.
                 return if done > 0 { Ok(done) } else { Err(io::ErrorKind::WouldBlock.into()) };
             }
+            if deadline.is_none() {
+                deadline = self.write_deadline()?;
+            }
             if let Err(error) = wait(self.socket.as_fd(), Interest::Write, deadline) {
                 return if done > 0 { Ok(done) } else { Err(error) };
             }
@@ -230,12 +233,15 @@ impl Channel {
     }
 
     fn write_clear(&self, plain: &[u8]) -> io::Result<usize> {
-        let deadline = self.write_deadline()?;
+        let mut deadline = None;
         loop {
             match io::Write::write(&mut Wire::new(self.socket.as_fd()), plain) {
                 Err(error)
                     if error.kind() == io::ErrorKind::WouldBlock && !self.is_nonblocking() =>
                 {
+                    if deadline.is_none() {
+                        deadline = self.write_deadline()?;
+                    }
                     wait(self.socket.as_fd(), Interest::Write, deadline)?;
                 }
                 other => return self.noting_reset(other),
@@ -245,8 +251,12 @@ impl Channel {
 
     /// Sends what was accepted and still waits.
     pub(crate) fn flush(&self) -> io::Result<()> {
-        let deadline = self.write_deadline()?;
-        self.flush_until(deadline, !self.is_nonblocking())
+        match self.flush_until(None, false) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.is_nonblocking() => {
+                self.flush_until(self.write_deadline()?, true)
+            }
+            other => other,
+        }
     }
 
     fn flush_until(&self, deadline: Option<Instant>, may_wait: bool) -> io::Result<()> {

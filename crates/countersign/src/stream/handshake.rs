@@ -81,6 +81,8 @@ impl Handshake {
     /// Goes as far as the socket lets it.
     pub(crate) fn advance(mut self) -> Advance {
         loop {
+            // Who has just spoken waits for an answer, which is not there yet.
+            let spoke = self.engine.wants_transmit();
             match self.flush() {
                 Ok(true) => {}
                 Ok(false) => return Advance::Wait(Box::new(self), Interest::Write),
@@ -95,6 +97,7 @@ impl Handshake {
                         socket, engine, inbound, *evidence,
                     )));
                 }
+                Ok(_) if spoke => return Advance::Wait(Box::new(self), Interest::Read),
                 Ok(_) => {}
                 Err(error) => return self.refused(error),
             }

@@ -1,0 +1,90 @@
+//! The demo as it goes on.
+
+use std::time::Duration;
+
+use countersign::PeerName;
+use serde_json::{Value, json};
+
+use super::evidence;
+use super::output::{Line, Mark, Output};
+use super::traffic::milliseconds;
+use super::words::took;
+use crate::run::{Outcome, Scenario};
+
+impl Output {
+    pub(crate) fn demo_begins(&self, asked: &PeerName) {
+        if self.is_text() {
+            self.lines(vec![
+                format!("In each case the client asks for {asked}.").into(),
+                "The sockets are real (loopback), the authorities temporary; nothing stays behind."
+                    .into(),
+                "".into(),
+            ]);
+        }
+    }
+
+    pub(crate) fn demo_scenario(&self, scenario: &Scenario) {
+        if self.is_text() {
+            self.lines(text(scenario));
+        }
+    }
+
+    pub(crate) fn demo_ends(&self, scenarios: &[Scenario], time: Duration) {
+        let good = scenarios.iter().filter(|scenario| scenario.is_as_expected).count();
+        let all = scenarios.len();
+        self.result(
+            || {
+                let mark = if good == all { Mark::Good } else { Mark::Bad };
+                let sum = format!("{good} of {all} as expected, in {}", took(time));
+                vec![
+                    Line::marked(mark, sum),
+                    "".into(),
+                    "Next, an authority of your own: countersign identity init".into(),
+                    "then a certificate for a name:  countersign identity issue NAME".into(),
+                ]
+            },
+            || {
+                json!({
+                    "scenarios": scenarios.iter().map(to_json).collect::<Vec<_>>(),
+                    "as_expected": good,
+                    "total": all,
+                    "milliseconds": milliseconds(time),
+                })
+            },
+        );
+    }
+}
+
+fn text(scenario: &Scenario) -> Vec<Line> {
+    let mark = if scenario.is_as_expected { Mark::Good } else { Mark::Bad };
+    let heading = format!("{} ({})", scenario.tried, took(scenario.took));
+    let mut lines = vec![Line::marked(mark, heading)];
+    match &scenario.outcome {
+        Outcome::Connected(evidence) => {
+            let evidence = evidence.as_deref();
+            lines.push(format!("       connected to {}", evidence::who(evidence)).into());
+            lines.push(format!("       protected by {}", evidence::protection(evidence)).into());
+        }
+        Outcome::Refused(why) => lines.push(format!("       refused: {why}").into()),
+    }
+    lines.extend(scenario.seen.iter().map(|seen| Line::from(format!("       {seen}"))));
+    lines.push("".into());
+    lines
+}
+
+fn to_json(scenario: &Scenario) -> Value {
+    let (outcome, why, evidence) = match &scenario.outcome {
+        Outcome::Connected(evidence) => ("connected", None, evidence.as_deref()),
+        Outcome::Refused(why) => ("refused", Some(why), None),
+    };
+    json!({
+        "name": scenario.name,
+        "tried": scenario.tried,
+        "outcome": outcome,
+        "reason": why,
+        "evidence": evidence::json(evidence),
+        "seen": scenario.seen,
+        "as_expected": scenario.is_as_expected,
+        "milliseconds": milliseconds(scenario.took),
+    })
+}

@@ -1,0 +1,233 @@
+//! What each command is to do.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use countersign::PeerName;
+use countersign::core::{SecurityFlags, SecurityProtocol, SecuritySettings};
+use countersign::identity::DEFAULT_VALIDITY;
+
+use super::{Address, HostRequest, Own, peer_name};
+use crate::args::{
+    Arguments, ClientOptions, Command, ExplainArguments, ForwardArguments, GenerateKind,
+    IdentityCommand, ServeArguments,
+};
+use crate::failure::Failure;
+
+/// What the command is to do.
+#[derive(Debug)]
+pub(crate) enum Task {
+    Connect(Connect),
+    Demo,
+    Doctor(Doctor),
+    Explain(Explain),
+    Forward(Forward),
+    Generate(Generate),
+    Identity { home: Option<PathBuf>, identity: Identity },
+    Serve(Serve),
+}
+
+/// Join stdin and stdout to a peer.
+#[derive(Debug)]
+pub(crate) struct Connect {
+    pub(crate) host: HostRequest,
+    pub(crate) dial: Dial,
+}
+
+/// Where to connect to, and who must be there.
+#[derive(Clone, Debug)]
+pub(crate) struct Dial {
+    pub(crate) name: PeerName,
+    pub(crate) address: Address,
+    pub(crate) settings: SecuritySettings,
+    pub(crate) timeout: Option<Duration>,
+    /// TLS 1.2 was asked for, which policy may forbid.
+    pub(crate) wants_tls12: bool,
+}
+
+/// Hand authenticated clients to something.
+#[derive(Debug)]
+pub(crate) struct Serve {
+    pub(crate) host: HostRequest,
+    pub(crate) name: PeerName,
+    pub(crate) listen: Address,
+    pub(crate) service: Service,
+    pub(crate) is_once: bool,
+    pub(crate) max_connections: u32,
+}
+
+/// What clients reach.
+#[derive(Clone, Debug)]
+pub(crate) enum Service {
+    Echo,
+    Program { program: OsString, arguments: Vec<OsString> },
+    Relay(Address),
+}
+
+/// Let plain programs reach a secured peer.
+#[derive(Debug)]
+pub(crate) struct Forward {
+    pub(crate) host: HostRequest,
+    pub(crate) listen: Address,
+    pub(crate) dial: Dial,
+    pub(crate) max_connections: u32,
+}
+
+/// Change or show the store.
+#[derive(Debug)]
+pub(crate) enum Identity {
+    Export { name: Option<PeerName>, include_key: bool },
+    Init,
+    Issue { names: Vec<PeerName>, validity: Duration },
+    Show,
+    Trust { file: PathBuf },
+}
+
+/// Show what would be done for an address.
+#[derive(Debug)]
+pub(crate) struct Explain {
+    pub(crate) host: HostRequest,
+    pub(crate) address: SocketAddr,
+    pub(crate) is_listening: bool,
+    pub(crate) name: Option<PeerName>,
+    pub(crate) settings: SecuritySettings,
+}
+
+/// Check this host.
+#[derive(Debug)]
+pub(crate) struct Doctor {
+    pub(crate) host: HostRequest,
+}
+
+/// Write pages about the command itself.
+#[derive(Debug)]
+pub(crate) enum Generate {
+    Completions(PathBuf),
+    Manual(PathBuf),
+}
+
+impl Task {
+    /// Says what the command line means.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Usage`] for what is no name, address or pattern.
+    pub(crate) fn new(typed: Arguments) -> Result<Self, Failure> {
+        let home = typed.shared.home;
+        Ok(match typed.command {
+            Command::Connect(typed) => Self::Connect(Connect {
+                dial: Dial::new(&typed.name, &typed.address, &typed.options)?,
+                host: HostRequest::of_client(home, typed.options)?,
+            }),
+            Command::Demo(_) => Self::Demo,
+            Command::Doctor(typed) => {
+                Self::Doctor(Doctor { host: HostRequest::new(home, typed.policy) })
+            }
+            Command::Explain(typed) => Self::Explain(Explain::new(home, typed)?),
+            Command::Forward(typed) => Self::Forward(Forward::new(home, typed)?),
+            Command::Generate(typed) => Self::Generate(match typed.kind {
+                GenerateKind::Completions { directory } => Generate::Completions(directory),
+                GenerateKind::Man { directory } => Generate::Manual(directory),
+            }),
+            Command::Identity(typed) => {
+                Self::Identity { home, identity: Identity::new(typed.command)? }
+            }
+            Command::Serve(typed) => Self::Serve(Serve::new(home, typed)?),
+        })
+    }
+}
+
+impl Dial {
+    fn new(name: &str, address: &str, options: &ClientOptions) -> Result<Self, Failure> {
+        Ok(Self {
+            name: peer_name("name", name)?,
+            address: Address::to_connect(address)?,
+            settings: settings(options.danger_allow_insecure)?,
+            timeout: options.timeout_ms.map(|ms| Duration::from_millis(u64::from(ms.get()))),
+            wants_tls12: options.danger_allow_tls12,
+        })
+    }
+}
+
+impl Serve {
+    fn new(home: Option<PathBuf>, typed: ServeArguments) -> Result<Self, Failure> {
+        let name = peer_name("name", &typed.name)?;
+        if let PeerName::User(_) = name {
+            let what = format!("{name} is a user, and users do not listen");
+            return Err(Failure::usage(what, "name a host, class/host or spiffe://domain/path"));
+        }
+        let host = HostRequest::of_server(home, &name, &typed)?;
+        let mut words = typed.exec.into_iter();
+        let service = match (words.next(), typed.to) {
+            (Some(program), _) => Service::Program { program, arguments: words.collect() },
+            (None, Some(to)) => Service::Relay(Address::to_connect(&to)?),
+            (None, None) => Service::Echo,
+        };
+        Ok(Self {
+            host,
+            name,
+            listen: Address::to_listen(&typed.listen)?,
+            service,
+            is_once: typed.once,
+            max_connections: typed.max_connections.get(),
+        })
+    }
+}
+
+impl Forward {
+    fn new(home: Option<PathBuf>, typed: ForwardArguments) -> Result<Self, Failure> {
+        Ok(Self {
+            listen: Address::to_listen(&typed.listen)?,
+            dial: Dial::new(&typed.name, &typed.to, &typed.options)?,
+            host: HostRequest::of_client(home, typed.options)?,
+            max_connections: typed.max_connections.get(),
+        })
+    }
+}
+
+impl Identity {
+    fn new(typed: IdentityCommand) -> Result<Self, Failure> {
+        Ok(match typed {
+            IdentityCommand::Export(typed) => {
+                let name = typed.name.map(|name| peer_name("name", &name)).transpose()?;
+                Self::Export { name, include_key: typed.include_key }
+            }
+            IdentityCommand::Init => Self::Init,
+            IdentityCommand::Issue(typed) => {
+                let names = typed.names.iter().map(|name| peer_name("name", name));
+                const DAY: u64 = 24 * 60 * 60;
+                let days = typed.days.map(|days| Duration::from_secs(u64::from(days.get()) * DAY));
+                let validity = days.unwrap_or(DEFAULT_VALIDITY);
+                Self::Issue { names: names.collect::<Result<_, _>>()?, validity }
+            }
+            IdentityCommand::Show => Self::Show,
+            IdentityCommand::Trust(typed) => Self::Trust { file: typed.file },
+        })
+    }
+}
+
+impl Explain {
+    fn new(home: Option<PathBuf>, typed: ExplainArguments) -> Result<Self, Failure> {
+        let mut host = HostRequest::new(home, typed.policy).trusting(typed.trust);
+        if let Some(name) = typed.own_name {
+            host.own = Own::Proving(peer_name("--as", &name)?);
+        }
+        Ok(Self {
+            host,
+            address: Address::numeric(&typed.address)?,
+            is_listening: typed.listen,
+            name: typed.name.map(|name| peer_name("name", &name)).transpose()?,
+            settings: settings(typed.danger_allow_insecure)?,
+        })
+    }
+}
+
+fn settings(danger_allow_insecure: bool) -> Result<SecuritySettings, Failure> {
+    let flags =
+        if danger_allow_insecure { SecurityFlags::ALLOW_INSECURE } else { SecurityFlags::NONE };
+    SecuritySettings::new(SecurityProtocol::Default, flags).map_err(|_| {
+        Failure::usage("the security settings contradict each other", "leave one of them out")
+    })
+}

@@ -1,0 +1,19 @@
+//! The command as a person uses it: the built binary, real sockets, and for its peers programs that
+//! we did not write. Each test has a directory of its own and touches nothing else.
+
+mod connect;
+mod demo;
+mod forward;
+mod generate;
+mod gnutls;
+mod identity;
+mod look;
+mod openssl_clients;
+mod openssl_servers;
+mod plain;
+mod programs;
+mod relays;
+mod serve;
+mod session;
+mod terminal;
+mod usage;
