@@ -18,6 +18,8 @@ pub(crate) enum Shape {
 pub(crate) enum Sender {
     Client,
     Either,
+    /// A server, before it keeps anything: HelloVerifyRequest.
+    Gate,
     Server,
 }
 
@@ -65,9 +67,10 @@ fn sender(record: &Record<'_>) -> Sender {
     let message = record.body.first().filter(|_| record.content_type == HANDSHAKE);
     match message.copied() {
         Some(CLIENT_HELLO | CERTIFICATE_VERIFY | CLIENT_KEY_EXCHANGE) => Sender::Client,
+        Some(HELLO_VERIFY_REQUEST) => Sender::Gate,
         Some(
-            HELLO_REQUEST | SERVER_HELLO | HELLO_VERIFY_REQUEST | SERVER_KEY_EXCHANGE
-            | CERTIFICATE_REQUEST | SERVER_HELLO_DONE,
+            HELLO_REQUEST | SERVER_HELLO | SERVER_KEY_EXCHANGE | CERTIFICATE_REQUEST
+            | SERVER_HELLO_DONE,
         ) => Sender::Server,
         _ => Sender::Either,
     }
@@ -166,7 +169,8 @@ mod tests {
         check(&record(23, 1, b"x"), Shape::Protected);
         check(&record(22, 1, b"x"), Shape::Protected);
         check(&record(21, 0, &[2, 40]), Shape::Clear(Sender::Either));
-        check(&record(22, 0, &[3, 0]), Shape::Clear(Sender::Server));
+        check(&record(22, 0, &[3, 0]), Shape::Clear(Sender::Gate));
+        check(&record(22, 0, &[2, 0]), Shape::Clear(Sender::Server));
         check(&record(23, 0, b"in clear"), Shape::Garbage);
     }
 

@@ -45,7 +45,7 @@ pub(crate) struct Generation {
     pub(crate) client: ClientConfig,
     pub(crate) server: Option<ServerConfig>,
     pub(crate) credential: Option<Credential>,
-    pub(crate) anchors: usize,
+    pub(crate) anchors: TrustAnchors,
 }
 
 /// How often the files are looked at.
@@ -115,7 +115,7 @@ impl Context {
 
     /// Returns how many authorities we believe.
     pub fn anchors(&self) -> usize {
-        self.current().anchors
+        self.current().anchors.len()
     }
 
     /// Returns the number of the generation in force; it grows with each change that was taken.
@@ -262,7 +262,7 @@ impl Sources {
         };
         let client = ClientConfig::new(&policy, &anchors, credential.as_ref());
         let server = credential.as_ref().map(|own| ServerConfig::new(&policy, &anchors, own));
-        Ok(Generation { number, policy, client, server, credential, anchors: anchors.len() })
+        Ok(Generation { number, policy, client, server, credential, anchors })
     }
 
     fn load_policy(&self) -> Result<Policy, Error> {

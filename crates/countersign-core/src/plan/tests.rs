@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use super::{Asked, Cleartext, ClientPlan, PlanError, ServerPlan};
 use crate::{
-    ClientCertificates, Policy, SecurityFlags, SecurityProtocol, SecuritySettings, TargetTable,
-    WsaError,
+    ClientCertificates, PeerName, Policy, SecurityFlags, SecurityProtocol, SecuritySettings,
+    TargetTable, WsaError,
 };
 
 fn policy(text: &str) -> Policy {

@@ -2,15 +2,19 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use countersign_core::{Admission, Asked, HandshakeError};
 
 use super::{
-    Association, Endpoint, Entrant, Event, Hello, Live, Moment, Output, Passage, Peer, Pending,
-    Role, Sender, Side, TICK,
+    Association, Endpoint, Entrant, Event, Heard, Hello, Live, Moment, Output, Passage, Peer,
+    Pending, Role, Sender, Side, TICK,
 };
 use crate::association::first;
+
+/// How long a peer that sent a cookie has to send more: long, since to begin anew while its answer
+/// to the old attempt is on the way makes both fail.
+const COOKIE_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Endpoint {
     /// Starts an attempt of ours.
@@ -25,7 +29,7 @@ impl Endpoint {
         Ok(Pending {
             random: engine.client_random(),
             engine: Box::new(engine),
-            role: Role::Client { asked, heard: false, attempts },
+            role: Role::Client { asked, attempts, heard: Heard::Nothing },
             deadline,
             wakes: None,
         })
@@ -99,10 +103,17 @@ impl Endpoint {
         datagram: &[u8],
         now: Moment,
     ) {
-        let Some(peer) = self.peers.get(&address) else { return };
+        let Some(peer) = self.peers.get_mut(&address) else { return };
+        if let Some(Pending { role: Role::Client { heard, .. }, .. }) = &mut peer.pending {
+            *heard = match (*heard, sender) {
+                (Heard::Nothing, Sender::Gate) => Heard::Cookie(now.instant + COOKIE_PATIENCE),
+                (_, Sender::Server) => Heard::Answer,
+                (before, _) => before,
+            };
+        }
         match (&peer.pending, sender) {
             (Some(Pending { role: Role::Client { .. }, .. }), Sender::Client)
-            | (Some(Pending { role: Role::Server { .. }, .. }), Sender::Server) => {}
+            | (Some(Pending { role: Role::Server { .. }, .. }), Sender::Server | Sender::Gate) => {}
             (Some(_), _) => self.feed_pending(address, datagram, now),
             (None, _) => self.feed_live(address, datagram, now),
         }
@@ -111,9 +122,6 @@ impl Endpoint {
     pub(super) fn feed_pending(&mut self, address: SocketAddr, datagram: &[u8], now: Moment) {
         let Some(peer) = self.peers.get_mut(&address) else { return };
         let Some(pending) = &mut peer.pending else { return };
-        if let Role::Client { heard, .. } = &mut pending.role {
-            *heard = true;
-        }
         pending.engine.handle_datagram(datagram, now);
         self.settle_pending(address, now);
     }
@@ -199,7 +207,7 @@ impl Endpoint {
             Role::Client { asked, attempts, .. } => {
                 let left = match error {
                     HandshakeError::Protocol { .. } => attempts.checked_sub(1),
-                    HandshakeError::RefusedByPeer { .. } => attempts.checked_sub(2),
+                    HandshakeError::RefusedByPeer { .. } => attempts.checked_sub(3),
                     _ => None,
                 };
                 let again = left.map(|left| self.attempt(asked, left, pending.deadline, now));
@@ -222,13 +230,19 @@ impl Endpoint {
             if pending.deadline <= now.instant {
                 let after = self.limits.handshake_timeout;
                 if let Some(mut pending) = peer.pending.take() {
-                    pending.role = match pending.role {
-                        Role::Client { asked, .. } => {
-                            Role::Client { asked, heard: false, attempts: 0 }
-                        }
-                        server @ Role::Server { .. } => server,
-                    };
+                    if let Role::Client { attempts, .. } = &mut pending.role {
+                        *attempts = 0;
+                    }
                     self.fail(address, pending, HandshakeError::TimedOut { after }, now);
+                }
+            } else if let Role::Client { asked, attempts, heard: Heard::Cookie(until) } =
+                &pending.role
+                && *until <= now.instant
+            {
+                let (asked, attempts, deadline) = (asked.clone(), *attempts, pending.deadline);
+                if let Ok(again) = self.attempt(asked, attempts, deadline, now) {
+                    self.peers.entry(address).or_default().pending = Some(again);
+                    self.settle_pending(address, now);
                 }
             } else if pending.wakes.is_some_and(|at| at <= now.instant) {
                 pending.engine.handle_timeout(now);
@@ -268,10 +282,14 @@ impl Endpoint {
     }
 }
 
-fn alarm(peer: &Peer, idle: std::time::Duration, now: Instant) -> Option<Instant> {
+fn alarm(peer: &Peer, idle: Duration, now: Instant) -> Option<Instant> {
     let pending = peer.pending.as_ref().and_then(|it| {
         let wakes = it.wakes.map(|at| at.max(now + TICK));
-        first(wakes, Some(it.deadline))
+        let patience = match it.role {
+            Role::Client { heard: Heard::Cookie(until), .. } => Some(until.max(now + TICK)),
+            _ => None,
+        };
+        first(first(wakes, patience), Some(it.deadline))
     });
     first(pending, peer.live.as_ref().map(|live| live.used + idle))
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use countersign_core::{Admission, Asked, Evidence, HandshakeError, fold};
 
 use self::limits::HalfOpen;
-use self::peer::{Live, Peer, Pending, Role};
+use self::peer::{Heard, Live, Peer, Pending, Role};
 use crate::association::Association;
 use crate::config::Config;
 use crate::engine::{Moment, Output, SealError};
@@ -115,7 +115,7 @@ pub enum SendError {
 }
 
 /// How often an attempt of ours is repeated that ended in what a forger could have sent.
-const ATTEMPTS: u32 = 2;
+const ATTEMPTS: u32 = 4;
 /// The shortest wait, so that a clock that libssl reads differently makes no busy loop.
 const TICK: Duration = Duration::from_millis(1);
 

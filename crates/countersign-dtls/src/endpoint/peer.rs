@@ -39,10 +39,21 @@ pub(super) struct Pending {
 /// Which part we play.
 #[derive(Debug)]
 pub(super) enum Role {
-    /// We greeted the peer; it has been heard, or not; so many more attempts are left.
-    Client { asked: Asked, heard: bool, attempts: u32 },
+    /// We greeted the peer, and have so many attempts left.
+    Client { asked: Asked, attempts: u32, heard: Heard },
     /// The peer greeted us, and has this ticket among the half-open.
     Server { ticket: u64 },
+}
+
+/// What a peer that we greeted has said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    Nothing,
+    /// A cookie. Anyone can send one, and libssl takes no second one in the same attempt, so if
+    /// nothing follows by then, the attempt begins anew.
+    Cookie(Instant),
+    /// More than that.
+    Answer,
 }
 
 impl Peer {
@@ -63,7 +74,9 @@ impl Peer {
     /// goes on. But if the peer has not answered ours at all, it may not be able to.
     pub(super) fn prefers_ours(&self, theirs: &[u8; 32]) -> bool {
         match &self.pending {
-            Some(Pending { role: Role::Client { heard: true, .. }, random, .. }) => random < theirs,
+            Some(Pending { role: Role::Client { heard, .. }, random, .. }) => {
+                *heard != Heard::Nothing && random < theirs
+            }
             _ => false,
         }
     }
