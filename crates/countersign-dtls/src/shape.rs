@@ -61,6 +61,20 @@ pub(crate) fn of(datagram: &[u8]) -> Shape {
     }
 }
 
+/// Returns whether a datagram may go to a handshake under way: what is under keys in it is no
+/// larger than a Finished message. libssl keeps up to a hundred records of an epoch that has not
+/// begun, which would be more than a megabyte for each half-open handshake.
+pub(crate) fn is_for_handshake(datagram: &[u8]) -> bool {
+    const FINISHED: usize = 128;
+    let mut rest = Cursor(datagram);
+    while let Some(record) = rest.record() {
+        if record.epoch > 0 && record.body.len() > FINISHED {
+            return false;
+        }
+    }
+    true
+}
+
 /// Says who can have sent a record in clear. To hand a server's message to a server would end its
 /// handshake, and both ends may be on the way to each other at once.
 fn sender(record: &Record<'_>) -> Sender {
@@ -136,7 +150,7 @@ impl<'a> Cursor<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Hello, Sender, Shape, of};
+    use super::{Hello, Sender, Shape, is_for_handshake, of};
 
     fn record(content_type: u8, epoch: u8, body: &[u8]) -> Vec<u8> {
         let mut record = vec![content_type, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 7];
@@ -187,6 +201,15 @@ mod tests {
                 of(&changed);
             }
         }
+    }
+
+    #[test]
+    fn large_records_under_keys_do_not_reach_a_handshake() {
+        let (clear, small) = (record(22, 0, &[11; 1000]), record(22, 1, &[0; 40]));
+        let large = record(23, 1, &[0; 200]);
+        assert!(is_for_handshake(&[clear.clone(), small.clone()].concat()));
+        assert!(!is_for_handshake(&large));
+        assert!(!is_for_handshake(&[clear, small, large].concat()));
     }
 
     #[test]

@@ -219,7 +219,7 @@ fn a_connected_socket_learns_at_once_that_nobody_is_there() {
     let socket = host(&world, "client.test");
     socket.set_peer_target_name(gone, name("one.test")).unwrap();
     let before = Instant::now();
-    assert!(socket.connect(gone).is_err());
+    refused(socket.connect(gone), WsaError::ConnRefused);
     assert!(before.elapsed() < Duration::from_secs(3));
 }
 
@@ -367,7 +367,6 @@ fn non_blocking_sockets_say_when_to_go_on() {
     socket.set_nonblocking(true);
     socket.set_peer_target_name(address, name("one.test")).unwrap();
     assert!(socket.recv_from(&mut [0; 100]).unwrap_err().is_would_block());
-    assert!(socket.send_to(b"hello", address).unwrap_err().is_would_block());
     let deadline = Some(Instant::now() + PATIENCE);
     let ready = || countersign_sys::wait(socket.as_fd(), Interest::Read, deadline).unwrap();
     loop {

@@ -138,11 +138,14 @@ fn datagram_peers_are_named_or_pass_a_gate_and_never_anonymous() {
     let gate = "[[allow]]\nlisten = \"0.0.0.0:0\"\npeers = [\"web/w\"]\n";
     let none = TargetTable::default();
 
-    assert!(plan("", &names, named).admit(named, &[db1.clone()]).is_ok());
-    assert!(plan("", &names, named).admit(named, &[web.clone()]).is_err());
-    assert!(plan("", &names, other).admit(other, &[web.clone()]).is_err());
-    assert!(plan(gate, &names, other).admit(other, &[web.clone()]).is_ok());
-    assert!(plan(gate, &names, named).admit(named, &[db1.clone()]).is_err(), "a gate is for all");
+    assert!(plan("", &names, named).admit(named, std::slice::from_ref(&db1)).is_ok());
+    assert!(plan("", &names, named).admit(named, std::slice::from_ref(&web)).is_err());
+    assert!(plan("", &names, other).admit(other, std::slice::from_ref(&web)).is_err());
+    assert!(plan(gate, &names, other).admit(other, std::slice::from_ref(&web)).is_ok());
+    assert!(
+        plan(gate, &names, named).admit(named, std::slice::from_ref(&db1)).is_err(),
+        "a gate is for all"
+    );
     assert!(!plan("", &none, other).admits_anonymous());
     assert!(plan("server.client-certificates = \"none\"", &none, other).admits_anonymous());
 }

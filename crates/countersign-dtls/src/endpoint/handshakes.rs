@@ -11,6 +11,7 @@ use super::{
     Pending, Role, Sender, Side, TICK,
 };
 use crate::association::first;
+use crate::shape;
 
 /// How long a peer that sent a cookie has to send more: long, since to begin anew while its answer
 /// to the old attempt is on the way makes both fail.
@@ -122,6 +123,9 @@ impl Endpoint {
     pub(super) fn feed_pending(&mut self, address: SocketAddr, datagram: &[u8], now: Moment) {
         let Some(peer) = self.peers.get_mut(&address) else { return };
         let Some(pending) = &mut peer.pending else { return };
+        if !shape::is_for_handshake(datagram) {
+            return;
+        }
         pending.engine.handle_datagram(datagram, now);
         self.settle_pending(address, now);
     }

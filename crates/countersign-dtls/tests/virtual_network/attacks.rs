@@ -84,6 +84,47 @@ fn forged_alerts_in_clear_do_not_end_an_association() {
 }
 
 #[test]
+fn forged_handshake_messages_in_clear_do_not_harm_an_association() {
+    let mut net = Net::new(Weather::fair(), 1);
+    let (client, server) = pair(&mut net);
+    let (a, b) = (net.hosts[client].address, net.hosts[server].address);
+    let mut dice = Dice::new(5);
+    let recorded: Vec<_> = net.tape.iter().map(|it| it.2.clone()).collect();
+    for round in 0..20_000_u32 {
+        let mut forged = recorded[usize::try_from(round).unwrap() % recorded.len()].clone();
+        for _ in 0..dice.below(4) {
+            let at = usize::try_from(dice.below(60.min(forged.len() as u64))).unwrap();
+            forged[at] = u8::try_from(dice.below(32)).unwrap();
+        }
+        net.inject(a, server, &forged);
+        net.inject(b, client, &forged);
+    }
+    net.settle();
+    net.send(client, server, b"still");
+    net.send(server, client, b"here");
+    net.settle();
+    assert_eq!((delivered(&net, server), delivered(&net, client)), (1, 1));
+    assert!(net.hosts.iter().all(|host| host.diary.closed.is_empty()));
+}
+
+#[test]
+fn a_half_open_handshake_keeps_no_large_records() {
+    let world = World::new();
+    let mut net = Net::new(Weather::fair(), 1);
+    let (client, server) = (net.add(world.host("client.test")), net.add(world.host("one.test")));
+    net.connect(client, "192.0.2.2:1000", "one.test");
+    let from = net.hosts[client].address;
+    net.run(Duration::from_secs(5), |net| net.hosts[server].endpoint.half_open() == 1);
+    let mut record = vec![23, 254, 253, 0, 1, 0, 0, 0, 0, 0, 1, 0x3f, 0];
+    record.extend([0; 0x3f00]);
+    for number in 0..100 {
+        record[10] = number;
+        net.inject(from, server, &record);
+    }
+    assert!(net.meet(client, server), "and comes to its end");
+}
+
+#[test]
 fn data_in_clear_is_never_delivered() {
     let mut net = Net::new(Weather::fair(), 1);
     let (client, server) = pair(&mut net);

@@ -43,8 +43,27 @@ pub(super) struct Open {
     inbox: VecDeque<(SocketAddr, Vec<u8>)>,
     inbox_bytes: usize,
     pub(super) outbox: VecDeque<(SocketAddr, Vec<u8>)>,
-    failures: HashMap<SocketAddr, (Instant, HandshakeError)>,
+    failures: HashMap<SocketAddr, (Instant, Failure)>,
     buffer: Vec<u8>,
+}
+
+/// Why nobody has proved who is at an address.
+#[derive(Clone, Debug)]
+enum Failure {
+    Handshake(HandshakeError),
+    /// The network says that nobody is there.
+    Network(io::ErrorKind),
+}
+
+impl Failure {
+    fn told_of(self, peer: SocketAddr) -> Error {
+        match self {
+            Self::Handshake(source) => Error::Handshake { peer, source },
+            Self::Network(kind) => {
+                Error::Io { doing: format!("reach {peer}"), source: kind.into() }
+            }
+        }
+    }
 }
 
 /// How much plaintext waits for the program at most; what comes then is lost, as in the kernel.
@@ -98,13 +117,13 @@ impl Open {
         peer: SocketAddr,
         since: Instant,
         once: bool,
-    ) -> Option<HandshakeError> {
-        let (at, error) = self.failures.get(&fold(peer))?;
+    ) -> Option<Error> {
+        let (at, failure) = self.failures.get(&fold(peer))?;
         if *at >= since {
-            return Some(error.clone());
+            return Some(failure.clone().told_of(peer));
         }
-        let (_, error) = self.failures.remove(&fold(peer))?;
-        once.then_some(error)
+        let (_, failure) = self.failures.remove(&fold(peer))?;
+        once.then(|| failure.told_of(peer))
     }
 
     /// Notes what the endpoint has to say.
@@ -124,7 +143,7 @@ impl Open {
                 Event::Failed { peer, began: Side::Ours, error }
                     if self.failures.len() < FAILURES =>
                 {
-                    self.failures.insert(peer, (Instant::now(), error));
+                    self.failures.insert(peer, (Instant::now(), Failure::Handshake(error)));
                 }
                 _ => {}
             }
@@ -246,9 +265,9 @@ impl Open {
 
     fn unreachable(&mut self, peer: SocketAddr, error: &io::Error) {
         if self.endpoint.standing(peer) == Standing::Pending {
-            let what = format!("did not answer: {error}");
             self.endpoint.give_up(peer, now());
-            self.failures.insert(fold(peer), (Instant::now(), HandshakeError::NotTls { what }));
+            let failure = Failure::Network(error.kind());
+            self.failures.insert(fold(peer), (Instant::now(), failure));
         }
     }
 }

@@ -444,8 +444,8 @@ impl UdpSocket {
             match open.endpoint.standing(peer) {
                 Standing::Secured => return Ok(state),
                 Standing::Stranger => {
-                    if let Some(source) = open.failure(peer, entered, nonblocking) {
-                        return Err(Error::Handshake { peer, source });
+                    if let Some(error) = open.failure(peer, entered, nonblocking) {
+                        return Err(error);
                     }
                     let Some(open) = &state.open else { return Ok(state) };
                     let asked = state.plan(open, peer)?;
