@@ -4,11 +4,11 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use countersign_dtls::{Config, SendError, Standing};
-use countersign_sys::{Interest, ReadySet, Signal, wait};
+use countersign_dtls::{Config, SendError};
+use countersign_sys::{ReadySet, Signal};
 
 use super::state::{Open, State, now};
 use crate::core::{
@@ -48,13 +48,13 @@ use crate::{Context, Error, PeerName};
 /// ```
 #[derive(Debug)]
 pub struct UdpSocket {
-    socket: OwnedFd,
-    ready: ReadySet,
-    mail: Signal,
-    context: Context,
-    state: Mutex<State>,
-    progress: Condvar,
-    nonblocking: AtomicBool,
+    pub(super) socket: OwnedFd,
+    pub(super) ready: ReadySet,
+    pub(super) mail: Signal,
+    pub(super) context: Context,
+    pub(super) state: Mutex<State>,
+    pub(super) progress: Condvar,
+    pub(super) nonblocking: AtomicBool,
 }
 
 const SOCKET: u64 = 0;
@@ -414,170 +414,6 @@ impl UdpSocket {
         let state = self.lock();
         state.connected.ok_or_else(|| order(&state, "find the peer", WsaError::NotConn))
     }
-
-    /// Makes the endpoint, at the first use of the network.
-    fn open(&self, state: &mut State) -> Result<(), Error> {
-        if state.open.is_none() {
-            if state.life.stage() == Stage::Fresh {
-                countersign_sys::bind_datagrams(&self.socket, state.local)
-                    .map_err(Error::io("bind"))?;
-                state.local = countersign_sys::local_address(&self.socket)
-                    .map_err(Error::io("find the address"))?;
-                state.life.completed_bind();
-            }
-            state.open = Some(Open::new(self.context.current(), state.mtu)?);
-        }
-        Ok(())
-    }
-
-    /// Waits until `peer` has proved who it is; starts to find out, if nobody did.
-    fn secure<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        peer: SocketAddr,
-    ) -> Result<MutexGuard<'a, State>, Error> {
-        let entered = Instant::now();
-        let deadline = state.write_timeout.map(|time| entered + time);
-        loop {
-            let nonblocking = self.is_nonblocking();
-            let Some(open) = &mut state.open else { return Ok(state) };
-            match open.endpoint.standing(peer) {
-                Standing::Secured => return Ok(state),
-                Standing::Stranger => {
-                    if let Some(error) = open.failure(peer, entered, nonblocking) {
-                        return Err(error);
-                    }
-                    let Some(open) = &state.open else { return Ok(state) };
-                    let asked = state.plan(open, peer)?;
-                    if let Some(open) = &mut state.open {
-                        open.begin(peer, asked)?;
-                    }
-                    state.flush(&self.socket, Some(peer)).map_err(Error::io("send"))?;
-                }
-                _ => {}
-            }
-            let done = |open: &Open| open.endpoint.standing(peer) != Standing::Pending;
-            state = self.progress(state, deadline, done)?;
-        }
-    }
-
-    /// Sends what waits for `peer`, and waits for room in the kernel if it may.
-    fn push_out<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        peer: SocketAddr,
-    ) -> Result<(), Error> {
-        let deadline = state.write_timeout.map(|time| Instant::now() + time);
-        loop {
-            state.flush(&self.socket, Some(peer)).map_err(Error::io(format!("send to {peer}")))?;
-            let is_full = state.open.as_ref().is_some_and(|open| !open.outbox.is_empty());
-            // Non-blocking, it is accepted, and goes out with the next call.
-            if !is_full || self.is_nonblocking() {
-                self.set_alarm(&mut state);
-                return Ok(());
-            }
-            drop(state);
-            wait(self.socket.as_fd(), Interest::Write, deadline).map_err(Error::io("send"))?;
-            state = self.lock();
-        }
-    }
-
-    /// Goes on with everything that is under way; if that does not bring what `done` looks for,
-    /// waits for the kernel, or for another thread that does so.
-    fn progress<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        deadline: Option<Instant>,
-        done: impl Fn(&Open) -> bool,
-    ) -> Result<MutexGuard<'a, State>, Error> {
-        loop {
-            state.advance(&self.socket, self.context.current())?;
-            self.signal(&mut state);
-            self.set_alarm(&mut state);
-            // It may have brought what another thread waits for.
-            self.progress.notify_all();
-            if state.open.as_ref().is_none_or(&done) {
-                return Ok(state);
-            }
-            if self.is_nonblocking() {
-                // What is ready is taken out of the set, so that waiting on it is of use.
-                if self.ready.next(false).map_err(Error::io("wait"))?.is_none() {
-                    return Err(Error::Io {
-                        doing: "go on".to_owned(),
-                        source: io::ErrorKind::WouldBlock.into(),
-                    });
-                }
-                state.alarm = None;
-                continue;
-            }
-            state = self.wait(state, deadline)?;
-            if state.open.as_ref().is_none_or(&done) {
-                return Ok(state);
-            }
-        }
-    }
-
-    fn wait<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        deadline: Option<Instant>,
-    ) -> Result<MutexGuard<'a, State>, Error> {
-        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        if left.is_some_and(|left| left.is_zero()) {
-            let source = io::ErrorKind::TimedOut.into();
-            return Err(Error::Io { doing: "go on".to_owned(), source });
-        }
-        if state.is_awaited {
-            let left = left.unwrap_or(Duration::from_secs(3600));
-            let waited = self.progress.wait_timeout(state, left);
-            return Ok(waited.unwrap_or_else(PoisonError::into_inner).0);
-        }
-        state.is_awaited = true;
-        drop(state);
-        let woken = self.ready.next_within(left);
-        let mut state = self.lock();
-        state.is_awaited = false;
-        // The alarm has rung, perhaps; set again, it rings again.
-        state.alarm = None;
-        self.progress.notify_all();
-        woken.map_err(Error::io("wait"))?;
-        Ok(state)
-    }
-
-    /// Has the descriptor be readable while decrypted datagrams wait.
-    fn signal(&self, state: &mut State) {
-        let has_mail = state.open.as_ref().is_some_and(Open::has_mail);
-        if has_mail != state.is_signalled {
-            if has_mail {
-                self.mail.raise()
-            } else {
-                self.mail.clear()
-            }
-            state.is_signalled = has_mail;
-        }
-    }
-
-    /// Sets the alarm, if something is due before it rings.
-    fn set_alarm(&self, state: &mut State) {
-        let next = state.open.as_ref().and_then(|open| open.endpoint.next_deadline());
-        if let Some(at) = next
-            && state.alarm.is_none_or(|set| at < set || set <= Instant::now())
-        {
-            // Without it, what is due waits for the next call.
-            let _ = self.ready.set_alarm(at.saturating_duration_since(Instant::now()));
-            state.alarm = Some(at);
-        }
-    }
-
-    fn is_nonblocking(&self) -> bool {
-        self.nonblocking.load(Ordering::Relaxed)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic inside would be in our own code; the state it leaves is whole between calls of
-        // the endpoint, which decides for itself what it still believes.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl AsFd for UdpSocket {
@@ -618,7 +454,7 @@ fn would_block(error: Error) -> Error {
     }
 }
 
-fn order(state: &State, doing: &'static str, wsa: WsaError) -> Error {
+pub(super) fn order(state: &State, doing: &'static str, wsa: WsaError) -> Error {
     let why = match (wsa, state.life.stage()) {
         (WsaError::IsConn, _) => "the socket is connected to another peer",
         (WsaError::NotConn, Stage::Failed) => "its peer was refused, and the socket is used up",
