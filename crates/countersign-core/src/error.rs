@@ -58,7 +58,7 @@ pub enum HandshakeError {
         /// The time here.
         now: Timestamp,
     },
-    /// What the peer answered is not TLS.
+    /// What the peer sent is not TLS.
     #[error("the peer does not speak TLS: it {what}")]
     NotTls {
         /// What it did instead.

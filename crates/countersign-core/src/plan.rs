@@ -156,7 +156,7 @@ impl Policy {
         names: &TargetTable,
         peer: SocketAddr,
     ) -> Result<ClientPlan, PlanError> {
-        if settings.is_none() && names.is_empty() && !self.require.security {
+        if settings.is_none() && !names.was_named() && !self.require.security {
             return Ok(ClientPlan::Clear);
         }
         let default = SecuritySettings::default();
@@ -172,11 +172,15 @@ impl Policy {
             (None, None) if self.name_is_optional(settings) => Asked::AnyTrusted,
             (None, None) => return Err(PlanError::NoName { peer }),
         };
-        Ok(ClientPlan::Tls { asked, cleartext: self.cleartext(settings) })
+        // Where the administrator wants a name proved, nobody gets by who proves none.
+        let by_policy = self.require.peer_name || self.targets.lookup(peer).is_some();
+        let cleartext = if by_policy { Cleartext::Never } else { self.cleartext(settings) };
+        Ok(ClientPlan::Tls { asked, cleartext })
     }
 
-    /// Decides what a socket that listens on `listen` must do; arguments as for
-    /// [`Self::plan_client`].
+    /// Decides what a socket that listens must do with a client that reached it at `listen`;
+    /// arguments as for [`Self::plan_client`]. On a socket that listens on every address of the
+    /// host, `listen` is the one that the client connected to, so that a rule for it applies.
     ///
     /// # Errors
     ///
@@ -187,7 +191,7 @@ impl Policy {
         names: &TargetTable,
         listen: SocketAddr,
     ) -> Result<ServerPlan, PlanError> {
-        if settings.is_none() && names.is_empty() && !self.require.security {
+        if settings.is_none() && !names.was_named() && !self.require.security {
             return Ok(ServerPlan::Clear);
         }
         let default = SecuritySettings::default();
@@ -280,7 +284,7 @@ pub struct Admission {
 impl Admission {
     /// Returns what is asked of clients, at least a certificate if any rule needs a name.
     pub fn demand(&self) -> ClientCertificates {
-        if self.names.is_empty() && self.gates.is_empty() {
+        if !self.names.was_named() && self.gates.is_empty() {
             self.demand
         } else {
             ClientCertificates::Require
@@ -299,7 +303,7 @@ impl Admission {
     ///
     /// The rule that is missing, as text for the log of this host.
     pub fn admit(&self, address: SocketAddr, proved: &[PeerName]) -> Result<(), String> {
-        if !self.names.is_empty() {
+        if self.names.was_named() {
             let Some((_, asked)) = self.names.lookup(address) else {
                 return Err(format!("the program named no peer at {address}"));
             };

@@ -13,11 +13,13 @@ use crate::PeerName;
 #[derive(Clone, Debug, Default)]
 pub struct TargetTable {
     names: HashMap<SocketAddr, PeerName>,
+    was_named: bool,
 }
 
 impl TargetTable {
     /// Stores the name for an address; returns the name that it replaces.
     pub fn insert(&mut self, address: SocketAddr, name: PeerName) -> Option<PeerName> {
+        self.was_named = true;
         self.names.insert(fold(address), name)
     }
 
@@ -33,9 +35,11 @@ impl TargetTable {
         }
         let address = fold(address);
         let anywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let mut any_port = address;
+        any_port.set_port(0);
         let keys = [
             address,
-            SocketAddr::new(address.ip(), 0),
+            any_port,
             SocketAddr::new(anywhere, address.port()),
             SocketAddr::new(anywhere, 0),
         ];
@@ -45,6 +49,12 @@ impl TargetTable {
     /// Returns every name and its address, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (SocketAddr, &PeerName)> {
         self.names.iter().map(|(address, name)| (*address, name))
+    }
+
+    /// Returns whether there was ever a name. Deleting the last one secures no less: what a
+    /// name has secured stays so (SPEC 5.4, 6).
+    pub fn was_named(&self) -> bool {
+        self.was_named
     }
 
     /// Returns whether there is no name.
@@ -113,6 +123,26 @@ mod tests {
     #[test]
     fn spec_5_2_mapped_addresses_are_the_same_peer() {
         found("[::ffff:192.0.2.1]:5432", "exact");
+    }
+
+    #[test]
+    fn a_link_local_peer_is_one_on_its_link_only() {
+        let mut table = table();
+        table.insert("[fe80::1%2]:0".parse().unwrap(), "right".parse().unwrap());
+        let (_, name) = table.lookup("[fe80::1%2]:80".parse().unwrap()).unwrap();
+        assert_eq!(name.to_string(), "host/right");
+        let (_, name) = table.lookup("[fe80::1%3]:80".parse().unwrap()).unwrap();
+        assert_eq!(name.to_string(), "host/anyone");
+    }
+
+    #[test]
+    fn spec_6_the_last_name_deleted_is_not_security_taken_back() {
+        let mut table = TargetTable::default();
+        assert!(!table.was_named());
+        let address = "192.0.2.1:1".parse().unwrap();
+        table.insert(address, "db1".parse().unwrap());
+        table.remove(address);
+        assert!(table.is_empty() && table.was_named());
     }
 
     #[test]

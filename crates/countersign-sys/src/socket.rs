@@ -7,14 +7,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, sockopt};
 
-/// Makes a blocking TCP socket of the family of `like`, closed on exec.
+/// Makes a TCP socket of the family of `like`, closed on exec. It does not wait, until
+/// [`start_connect`] has it do so.
 ///
 /// # Errors
 ///
 /// As socket(2).
 pub fn stream_socket(like: SocketAddr) -> io::Result<OwnedFd> {
+    const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
     let family = if like.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    Ok(rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
+    Ok(rustix::net::socket_with(family, SocketType::STREAM, FLAGS, None)?)
 }
 
 /// How a port was taken, which [`listen`] needs to know.
@@ -58,9 +60,7 @@ pub fn listen(socket: OwnedFd, backlog: i32, taken: Exclusive) -> io::Result<Tcp
     if taken.over_time_wait {
         sockopt::set_socket_reuseaddr(&socket, false)?;
     }
-    let listener = TcpListener::from(socket);
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+    Ok(TcpListener::from(socket))
 }
 
 /// Accepts a connection without waiting; the accepted socket blocks, and sends without delay.
@@ -76,13 +76,13 @@ pub fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     Ok((stream, peer))
 }
 
-/// Starts to connect and does not wait; writability says that it is over, [`connect_error`] how.
+/// Starts to connect a socket of [`stream_socket`] and does not wait; writability says that it is
+/// over, [`connect_error`] how. From then on calls on the socket wait.
 ///
 /// # Errors
 ///
 /// As connect(2), other than that it is under way.
 pub fn start_connect(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
-    rustix::io::ioctl_fionbio(socket, true)?;
     let started = rustix::net::connect(socket, &address);
     rustix::io::ioctl_fionbio(socket, false)?;
     match started {

@@ -43,6 +43,13 @@ enum Phase {
     Failed(HandshakeError),
 }
 
+/// Whether plaintext waits to be opened.
+#[derive(PartialEq, Eq)]
+enum Plaintext {
+    None,
+    Waits,
+}
+
 /// What became of the handshake.
 #[non_exhaustive]
 #[derive(Debug)]
@@ -134,20 +141,27 @@ impl Engine {
                 Ok(0) | Err(_) => break,
                 Ok(_) => {}
             }
-            let connection = &mut self.connection;
-            let question = (self.phase == Phase::Handshaking).then_some(&self.question);
-            let (state, outcome) = scope::enter(question, now, || connection.process_new_packets());
-            self.answer = outcome.answer.or_else(|| self.answer.take());
-            match state {
-                Ok(state) if state.plaintext_bytes_to_read() > 0 => break,
-                Ok(_) => {}
-                Err(error) => {
-                    let error = outcome.refusal.unwrap_or_else(|| self.explain(&error));
-                    return Err(self.fail(error));
-                }
+            if self.process(now)? == Plaintext::Waits {
+                break;
             }
         }
         Ok(offered - wire.len())
+    }
+
+    /// Has the library look at what it was given.
+    fn process(&mut self, now: Timestamp) -> Result<Plaintext, HandshakeError> {
+        let connection = &mut self.connection;
+        let question = (self.phase == Phase::Handshaking).then_some(&self.question);
+        let (state, outcome) = scope::enter(question, now, || connection.process_new_packets());
+        self.answer = outcome.answer.or_else(|| self.answer.take());
+        match state {
+            Ok(state) if state.plaintext_bytes_to_read() > 0 => Ok(Plaintext::Waits),
+            Ok(_) => Ok(Plaintext::None),
+            Err(error) => {
+                let error = outcome.refusal.unwrap_or_else(|| self.explain(&error));
+                Err(self.fail(error))
+            }
+        }
     }
 
     /// Learns that the peer's bytes have ended.
@@ -358,7 +372,7 @@ fn not_tls(first: &[u8]) -> HandshakeError {
     }
     let text = String::from_utf8_lossy(first);
     let line = text.lines().next().unwrap_or_default();
-    HandshakeError::NotTls { what: format!("answered \"{}\"", printable(line)) }
+    HandshakeError::NotTls { what: format!("sent \"{}\"", printable(line)) }
 }
 
 /// The name for server name indication; an address stands for none, since rustls sends none then.

@@ -289,7 +289,9 @@ impl Socket {
         if let State::Connecting(descriptor, address, _) = &self.state {
             let address = *address;
             let deadline = if self.nonblocking { Duration::ZERO } else { tcp_deadline };
-            let waited = wait(descriptor.as_fd(), Interest::Write, Some(Instant::now() + deadline));
+            // A time beyond all clocks is for ever.
+            let deadline = Instant::now().checked_add(deadline);
+            let waited = wait(descriptor.as_fd(), Interest::Write, deadline);
             let connected = match waited {
                 Err(error) if self.nonblocking && error.kind() == io::ErrorKind::TimedOut => {
                     return Err(under_way());
@@ -451,11 +453,11 @@ impl Socket {
             return Ok(());
         };
         let deadline = if self.nonblocking {
-            Instant::now()
+            Some(Instant::now())
         } else {
             handshake.deadline(time, self.context.current().policy.limits().insecure_after)
         };
-        let waited = wait(handshake.socket().as_fd(), interest, Some(deadline));
+        let waited = wait(handshake.socket().as_fd(), interest, deadline);
         match waited {
             Ok(()) => self.settle(handshake.advance(), address),
             Err(_) if self.nonblocking => {
@@ -522,6 +524,7 @@ impl Socket {
     fn or_failed<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         if result.is_err() {
             self.life.completed_connect(false);
+            self.state = State::Spent;
         }
         result
     }

@@ -99,7 +99,7 @@ fn a_plain_client_gets_no_byte_and_the_server_says_why() {
     let Incoming::Refused(refusal) = listener.next_event().unwrap() else { panic!() };
     assert_eq!(
         refusal.error,
-        HandshakeError::NotTls { what: "answered \"GET / HTTP/1.0\"".to_owned() }
+        HandshakeError::NotTls { what: "sent \"GET / HTTP/1.0\"".to_owned() }
     );
     thread::spawn(move || listener.accept());
     let mut got = Vec::new();
@@ -248,4 +248,43 @@ fn ten_thousand_connections_leave_nothing_behind() {
     assert!(descriptors <= descriptors_before + 4, "{descriptors_before} to {descriptors}");
     let grown = memory.saturating_sub(memory_before);
     assert!(grown < 4 << 20, "{grown} bytes more after 9,000 connections");
+}
+
+#[test]
+fn a_rule_for_one_address_holds_also_on_a_listener_for_all() {
+    let world = World::new();
+    let policy = "[[allow]]\nlisten = \"127.0.0.1\"\npeers = [\"alice@A\"]\n";
+    let listener = TcpListener::bind_with(&world.server(policy), "0.0.0.0:0").unwrap();
+    let port = listener.local_addr().port();
+    let server = thread::spawn(move || listener.next_event().unwrap());
+    let mut anonymous = world.connect(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+    assert!(anonymous.read(&mut [0]).is_err());
+    assert!(matches!(server.join().unwrap(), Incoming::Refused(_)));
+}
+
+#[test]
+fn every_waiting_thread_gets_one_of_many_that_are_ready_at_once() {
+    let world = World::new();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let context = world.server("[limits]\ninsecure-after-ms = 200\n");
+    let mut socket = countersign::Socket::stream(&context, any).unwrap();
+    socket.set_security(Some(world::insecure())).unwrap();
+    socket.bind(any).unwrap();
+    socket.listen(64).unwrap();
+    let listener = std::sync::Arc::new(socket.into_listener().unwrap());
+    let address = listener.local_addr();
+    let threads: Vec<_> = (0..12)
+        .map(|_| {
+            let listener = listener.clone();
+            // It serves the client in place, and never comes back for another.
+            thread::spawn(move || listener.accept().unwrap())
+        })
+        .collect();
+    let silent: Vec<_> = (0..12).map(|_| Plain::connect(address).unwrap()).collect();
+    let start = Instant::now();
+    while threads.iter().any(|thread| !thread.is_finished()) {
+        assert!(start.elapsed() < Duration::from_secs(5), "somebody sleeps on");
+        thread::sleep(Duration::from_millis(20));
+    }
+    drop(silent);
 }

@@ -318,3 +318,43 @@ fn both_address_families() {
     stream.read_exact(&mut got).unwrap();
     assert_eq!(&got, b"six");
 }
+
+#[test]
+fn spec_6_deleting_the_last_name_does_not_open_a_socket() {
+    let world = World::new();
+    let address = world.echo_server();
+    let mut socket = Socket::stream(&world.client(), address).unwrap();
+    socket.set_peer_target_name(address, db1()).unwrap();
+    socket.delete_peer_target_name(address).unwrap();
+    let error = socket.connect(address).unwrap_err();
+    assert!(matches!(error, Error::Plan(_)), "{error}");
+
+    let listener = world.listener("");
+    let peer = "127.0.0.1:0".parse().unwrap();
+    listener.set_peer_target_name(peer, "alice@A".parse().unwrap()).unwrap();
+    listener.delete_peer_target_name(peer).unwrap();
+    let address = listener.local_addr();
+    let server = thread::spawn(move || listener.next_event().unwrap());
+    let mut anonymous = world.connect(address).unwrap();
+    assert!(anonymous.read(&mut [0]).is_err());
+    assert!(matches!(server.join().unwrap(), countersign::Incoming::Refused(_)));
+}
+
+#[test]
+fn a_refused_connection_leaves_a_socket_that_is_used_up() {
+    let world = World::new();
+    let address = PlainListener::bind(any()).unwrap().local_addr().unwrap();
+    let mut socket = Socket::stream(&world.client(), address).unwrap();
+    assert_eq!(socket.connect(address).unwrap_err().wsa(), WsaError::ConnRefused);
+    assert!(socket.finish_connect().is_err());
+    assert!(socket.query().is_err());
+}
+
+#[test]
+fn a_time_beyond_all_clocks_is_for_ever() {
+    let world = World::new();
+    let address = world.echo_server();
+    let mut socket = socket_to(&world.client(), address, None);
+    socket.set_timeouts(Some(Duration::MAX), Some(Duration::MAX));
+    socket.connect(address).unwrap();
+}

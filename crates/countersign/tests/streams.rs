@@ -294,3 +294,14 @@ fn query_after_a_reset_says_so() {
     }
     assert_eq!(client.query().unwrap_err().wsa(), WsaError::ConnReset);
 }
+
+#[test]
+fn dropping_a_non_blocking_stream_waits_for_nobody() {
+    let (client, server) = pair(&World::new());
+    client.set_nonblocking(true).unwrap();
+    while (&client).write(&[0; 16_384]).is_ok() {}
+    let start = Instant::now();
+    drop(client);
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    drop(server);
+}

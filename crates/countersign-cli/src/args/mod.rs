@@ -24,7 +24,7 @@ use clap::{Parser, Subcommand};
 
 /// Sockets that name the peer they talk to, and prove it
 ///
-/// An IP address says where, not who. Countersign connects to a peer by the *name* that it must prove
+/// An IP address says where, not who. Countersign connects to a peer by the name that it must prove
 /// with a certificate, and the connection is authenticated and encrypted (TLS 1.3), or refused with
 /// a reason and a hint. Under any other name nothing is sent, not a byte.
 ///

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use countersign::core::{
     AllowRule, ClientPlan, Limits, Requirements, ServerPlan, TargetTable, Timestamp, TrustRule,
-    fold,
 };
 use countersign::{Error, PeerName};
 
@@ -70,7 +69,7 @@ pub(super) fn run(request: &Explain, output: &Output) -> Result<Verdict, Failure
         policy.plan_client(settings, &names, request.address).map(Decision::Connect)
     };
     let gates = policy.allow().iter().map(|gate| {
-        gate.iter().filter(|rule| covers(rule, request.address)).cloned().collect::<Vec<_>>()
+        gate.iter().filter(|rule| rule.judges(request.address)).cloned().collect::<Vec<_>>()
     });
     let own = context.credential().map(|own| (host::names(own.names()), own.not_after()));
     let (decision, refusal) = match decided {
@@ -101,11 +100,4 @@ pub(super) fn run(request: &Explain, output: &Output) -> Result<Verdict, Failure
 fn policy_files(files: PolicyFiles) -> Vec<PolicyFile> {
     let all = files.optional.into_iter().chain(files.required);
     all.map(|path| PolicyFile { exists: path.exists(), path }).collect()
-}
-
-/// Zero parts of a rule's address stand for any.
-fn covers(rule: &AllowRule, listen: SocketAddr) -> bool {
-    let (rule, listen) = (fold(rule.listen), fold(listen));
-    (rule.ip().is_unspecified() || rule.ip() == listen.ip())
-        && (rule.port() == 0 || rule.port() == listen.port())
 }

@@ -5,7 +5,7 @@ use std::thread;
 
 use countersign::Context;
 
-use super::join::{End, Side, join};
+use super::join::{End, Side, join, keep_alive};
 use super::serve::{PAUSE, is_exhausted};
 use super::slots::Slots;
 use super::{dial, host};
@@ -85,6 +85,7 @@ fn forward(
     })?;
     output.accepted(from, stream.evidence());
     let _ = plain.set_nodelay(true);
+    keep_alive(&stream);
     let here = Side { end: plain, called: "the program" };
     join(here, Side { end: &stream, called: "the peer" }).map_err(Trouble::Broken)
 }

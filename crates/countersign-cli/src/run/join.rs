@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::net::sockopt::set_socket_linger;
+use rustix::net::sockopt::{set_socket_keepalive, set_socket_linger};
 
 use crate::failure::Failure;
 
@@ -100,6 +100,12 @@ pub(super) fn carry(from: Side<'_>, to: Side<'_>) -> Result<(), Failure> {
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
         other => other.map_err(Failure::io(format!("finish sending to {}", to.called))),
     }
+}
+
+/// Lets the kernel find out that the other side is gone, though nobody sends: the place that it
+/// takes is wanted by others (tcp(7), SO_KEEPALIVE).
+pub(super) fn keep_alive(socket: impl AsFd) {
+    let _ = set_socket_keepalive(socket, true);
 }
 
 /// What the library seals for one system call; more would leave small rests.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use countersign::{Context, Error, Incoming, TcpListener};
 
 use super::host;
+use super::join::keep_alive;
 use super::service;
 use super::slots::Slots;
 use crate::exit::Verdict;
@@ -43,6 +44,7 @@ pub(super) fn run(request: &Serve, output: &Output) -> Result<Verdict, Failure> 
                 }
                 Err(error) => return Err(error.into()),
             };
+            keep_alive(&stream);
             output.accepted(peer, stream.evidence());
             let context = &context;
             let serve = move || service::serve(&request.service, stream, peer, context);

@@ -12,7 +12,7 @@ use crate::NameError;
 /// | pattern | holds |
 /// | --- | --- |
 /// | `*` | every peer that proved any name |
-/// | `postgres/*.example.com` | that class on hosts one label below the domain |
+/// | `postgres/*.example.com` | that class on hosts one label below the domain, without port or service part |
 /// | `*/db1.example.com` | every class on that host |
 /// | `*@EXAMPLE.COM` | every user of that realm |
 /// | `spiffe://prod/*`, `spiffe://prod/eu/*` | every workload below that path |
@@ -44,6 +44,7 @@ impl PeerPattern {
             (Shape::AnyClass(on), PeerName::Service(name)) => {
                 name.host() == on.host()
                     && name.port() == on.port()
+                    && name.service() == on.service()
                     && (on.realm().is_none() || name.realm() == on.realm())
             }
             (Shape::AnyPathBelow { domain, path }, PeerName::Spiffe(id)) => {
@@ -53,6 +54,8 @@ impl PeerPattern {
             (Shape::HostsBelow { class, domain }, PeerName::Service(name)) => {
                 let Host::Dns(host) = name.host() else { return false };
                 class.as_ref().is_none_or(|class| name.is_class(class))
+                    && name.port().is_none()
+                    && name.service().is_none()
                     && host.split_once('.').is_some_and(|(_, parent)| parent == domain)
             }
             _ => false,

@@ -96,6 +96,14 @@ fn holds(pattern: &str, yes: &[&str], no: &[&str]) {
     }
 }
 
+#[track_caller]
+fn assert_holds_no(pattern: &str, names: &[&str]) {
+    let set: PeerPattern = pattern.parse().unwrap();
+    for name in names {
+        assert!(!set.matches(&name.parse().unwrap()), "{pattern} should not hold {name}");
+    }
+}
+
 #[test]
 fn patterns_hold_one_part() {
     holds("*", &["db1", "alice@A", "spiffe://a/b"], &[]);
@@ -132,6 +140,8 @@ fn patterns_hold_one_part() {
         &["spiffe://prod/eu", "spiffe://prod/eux/a"],
     );
     holds("postgres/db1", &["postgres/db1", "postgres/db1@ANY"], &["postgres/db1:5432"]);
+    assert_holds_no("postgres/*.test", &["postgres/db1.test:99", "postgres/db1.test/x@EVIL"]);
+    assert_holds_no("*/db1.test/billing", &["ldap/db1.test/other@EVIL", "ldap/db1.test"]);
     for bad in [
         "*a",
         "a*",

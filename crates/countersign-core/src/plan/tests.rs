@@ -88,6 +88,23 @@ fn spec_4_7_policy_wins_over_allow_insecure() {
     };
     assert_eq!(cleartext(policy("")), Cleartext::DangerIfPeerCannot);
     assert_eq!(cleartext(policy("[require]\nsecurity = true\n")), Cleartext::Never);
+    assert_eq!(cleartext(policy("[require]\npeer-name = true\n")), Cleartext::Never);
+    let target = "[[target]]\naddress = \"*:5432\"\nname = \"postgres/db1\"\n";
+    assert_eq!(cleartext(policy(target)), Cleartext::Never);
+}
+
+#[test]
+fn spec_6_deleting_the_last_name_opens_nothing() {
+    let mut table = names("192.0.2.1:5432", "db1");
+    table.remove(peer());
+    assert_eq!(
+        policy("").plan_client(None, &table, peer()),
+        Err(PlanError::NoName { peer: peer() })
+    );
+    let (revoked, cleartext) = server("", &table);
+    assert_eq!(cleartext, Cleartext::Never);
+    assert!(!revoked.admits_anonymous());
+    assert!(revoked.admit(peer(), &["db1".parse().unwrap()]).is_err());
 }
 
 fn server(text: &str, table: &TargetTable) -> (super::Admission, Cleartext) {

@@ -143,7 +143,15 @@ impl AllowRule {
         Self { listen: SocketAddr::from(([0, 0, 0, 0], 0)), peers }
     }
 
-    /// Returns whether the rule speaks of this listening address.
+    /// Returns whether the rule judges clients of a listener on this address; on one for every
+    /// address of the host, those that come to the rule's address.
+    pub fn judges(&self, listen: SocketAddr) -> bool {
+        let everywhere = fold(listen).ip().is_unspecified();
+        let at = if everywhere { SocketAddr::new(self.listen.ip(), listen.port()) } else { listen };
+        self.covers(at)
+    }
+
+    /// Returns whether the rule speaks of the address that a client connected to.
     pub(crate) fn covers(&self, listen: SocketAddr) -> bool {
         let (rule, listen) = (fold(self.listen), fold(listen));
         (rule.ip().is_unspecified() || rule.ip() == listen.ip())

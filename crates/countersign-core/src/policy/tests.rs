@@ -103,3 +103,12 @@ fn spec_4_7_a_later_file_adds_demands_and_takes_none_back() {
     assert_eq!(both.client_certificates(), ClientCertificates::Require);
     assert_eq!(both.allow().len(), 2, "two gates, both to be passed");
 }
+
+#[test]
+fn a_rule_judges_listeners_that_its_clients_can_reach() {
+    let rule = "[[allow]]\nlisten = \"127.0.0.1:80\"\npeers = [\"*\"]\n";
+    let policy = Policy::parse(rule, "test").unwrap();
+    let judged = |listen: &str| policy.allow()[0][0].judges(listen.parse().unwrap());
+    assert!(judged("127.0.0.1:80") && judged("0.0.0.0:80") && judged("[::]:80"));
+    assert!(!judged("127.0.0.1:81") && !judged("0.0.0.0:81") && !judged("192.0.2.1:80"));
+}

@@ -231,7 +231,7 @@ fn check_not_tls(bytes: &[u8], shown: &str) {
     for mut engine in [scene.client(), scene.server()] {
         let result =
             engine.handle_input(bytes, scene.now()).and_then(|_| engine.handle_end_of_input());
-        let what = format!("answered \"{shown}\"");
+        let what = format!("sent \"{shown}\"");
         assert_eq!(result, Err(HandshakeError::NotTls { what }));
         assert!(engine.has_heard() && !engine.may_be_tls());
         assert!(matches!(engine.poll(scene.now()), Err(HandshakeError::NotTls { .. })));

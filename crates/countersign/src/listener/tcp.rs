@@ -13,6 +13,7 @@ use countersign_tls::Engine;
 
 use super::table::Pending;
 use super::{Stage, Table};
+use crate::context::Generation;
 use crate::core::{HandshakeError, SecuritySettings, ServerPlan, TargetTable};
 use crate::stream::{Advance, Channel, Handshake, Inbound};
 use crate::{Context, Error, PeerName, Socket, TcpStream};
@@ -85,6 +86,8 @@ const LISTENER: u64 = 0;
 const LINGER: Duration = Duration::from_secs(1);
 /// How many refusals wait for [`TcpListener::next_event`] at most; older ones are forgotten.
 const REFUSALS: usize = 1024;
+/// How many steps a call that does not wait takes at most.
+const STEPS: usize = 64;
 /// Connections that wait in the kernel.
 const BACKLOG: i32 = 1024;
 
@@ -144,8 +147,9 @@ impl TcpListener {
             nonblocking: AtomicBool::new(false),
         };
         // Better now than at each client.
-        if let ServerPlan::Tls { .. } = listener.plan()?
-            && listener.context.current().server.is_none()
+        let generation = listener.context.current();
+        if let ServerPlan::Tls { .. } = listener.plan(&generation, local)?
+            && generation.server.is_none()
         {
             return Err(Error::NoCertificate);
         }
@@ -173,11 +177,19 @@ impl TcpListener {
     /// As [`Self::accept`].
     pub fn next_event(&self) -> Result<Incoming, Error> {
         let block = !self.nonblocking.load(Ordering::Relaxed);
+        let mut steps = 0;
         loop {
-            if let Some(incoming) = lock(&self.finished).pop_front() {
+            if let Some(incoming) = self.take_finished() {
                 return Ok(incoming);
             }
-            match self.ready.next(block).map_err(Error::io("wait for a client"))? {
+            steps += 1;
+            // The descriptor stays ready, so that a flood does not keep an event loop here.
+            let ready = if !block && steps > STEPS {
+                None
+            } else {
+                self.ready.next(block).map_err(Error::io("wait for a client"))?
+            };
+            match ready {
                 None if block => {}
                 None => {
                     return Err(Error::Io {
@@ -195,6 +207,20 @@ impl TcpListener {
                 }
             }
         }
+    }
+
+    /// Takes one of those that are finished; if there are more, another thread is woken for them.
+    fn take_finished(&self) -> Option<Incoming> {
+        let mut finished = lock(&self.finished);
+        let first = finished.pop_front()?;
+        if !finished.is_empty() {
+            drop(finished);
+            let mut table = lock(&self.table);
+            if self.ready.set_alarm(Duration::ZERO).is_ok() {
+                table.alarm = Some(Instant::now());
+            }
+        }
+        Some(first)
     }
 
     /// Sets the name that clients at `address` must prove (SPEC 5.6), from the next one on.
@@ -232,10 +258,10 @@ impl TcpListener {
         self.nonblocking.store(nonblocking, Ordering::Relaxed);
     }
 
-    fn plan(&self) -> Result<ServerPlan, Error> {
+    /// Decides for a client that reached this host at `local`.
+    fn plan(&self, generation: &Generation, local: SocketAddr) -> Result<ServerPlan, Error> {
         let names = lock(&self.names);
-        let policy = &self.context.current().policy;
-        Ok(policy.plan_server(self.settings.as_ref(), &names, self.local)?)
+        Ok(generation.policy.plan_server(self.settings.as_ref(), &names, local)?)
     }
 
     /// Takes one connection from the kernel.
@@ -247,7 +273,8 @@ impl TcpListener {
             Err(error) => return Err(Error::io("accept")(error)),
         };
         let generation = self.context.current();
-        let (admission, cleartext) = match self.plan() {
+        let Ok(local) = socket.local_addr() else { return Ok(()) };
+        let (admission, cleartext) = match self.plan(&generation, local) {
             Ok(ServerPlan::Tls { admission, cleartext }) => (admission, cleartext),
             Ok(_) => {
                 let channel = Channel::clear(socket, Inbound::default());
@@ -275,7 +302,9 @@ impl TcpListener {
         let limits = generation.policy.limits();
         while lock(&self.table).len() >= limits.handshakes && self.give_up_oldest() {}
         let handshake = Box::new(Handshake::new(socket, engine, cleartext));
-        let deadline = handshake.deadline(limits.handshake_timeout, limits.insecure_after);
+        let deadline = handshake
+            .deadline(limits.handshake_timeout, limits.insecure_after)
+            .unwrap_or_else(far_away);
         let mut table = lock(&self.table);
         let key = table.new_key();
         let added = self.ready.add_once(handshake.socket(), key, Interest::Read);
@@ -300,6 +329,7 @@ impl TcpListener {
                     if self.ready.rearm(waiting.socket(), key, Interest::Read).is_ok() {
                         let stage = Stage::Lingering(waiting);
                         table.insert(key, Pending { peer, deadline, stage });
+                        self.set_alarm(&mut table);
                     }
                 }
             }
@@ -310,8 +340,8 @@ impl TcpListener {
     fn settle(&self, key: u64, peer: SocketAddr, advance: Advance) {
         match advance {
             Advance::Open(channel) => {
-                // The descriptor was reported once, so the set is silent about it from now on, and
-                // forgets it when the stream is closed.
+                // It would stay silent, but count against the limit of the user.
+                let _ = self.ready.remove(channel.socket());
                 self.finish(Incoming::Accepted(TcpStream::new(*channel), peer));
             }
             Advance::Wait(handshake, interest) => {
@@ -319,11 +349,15 @@ impl TcpListener {
                 // whoever is told of it finds it there.
                 let mut table = lock(&self.table);
                 let limits = self.context.current().policy.limits();
-                let deadline = handshake.deadline(limits.handshake_timeout, limits.insecure_after);
+                let deadline = handshake
+                    .deadline(limits.handshake_timeout, limits.insecure_after)
+                    .unwrap_or_else(far_away);
                 match self.ready.rearm(handshake.socket(), key, interest) {
                     Ok(()) => {
                         let stage = Stage::Handshaking(handshake);
                         table.insert(key, Pending { peer, deadline, stage });
+                        // Another thread may have found nothing to set it for meanwhile.
+                        self.set_alarm(&mut table);
                     }
                     Err(error) => {
                         drop(table);
@@ -358,7 +392,6 @@ impl TcpListener {
             let after = limits.handshake_timeout;
             match handshake.give_up(HandshakeError::TimedOut { after }) {
                 Advance::Open(channel) => {
-                    // It was not reported, so the set would still speak of it.
                     let _ = self.ready.remove(channel.socket());
                     self.finish(Incoming::Accepted(TcpStream::new(*channel), peer));
                 }
@@ -414,6 +447,11 @@ impl AsFd for TcpListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.ready.as_fd()
     }
+}
+
+/// When a handshake ends that has all the time of the world: in a year.
+fn far_away() -> Instant {
+    Instant::now() + Duration::from_secs(365 * 24 * 3600)
 }
 
 /// Connections that were gone before they were accepted (accept(2)).

@@ -37,8 +37,8 @@ enum Protection {
     Tls { engine: Box<Mutex<Engine>>, evidence: Box<Evidence> },
 }
 
-/// How long the last handle waits at most for bytes that were accepted on a non-blocking socket
-/// and have not gone out (SPEC 4.11).
+/// How long the last handle to a blocking stream waits at most for bytes that were accepted before
+/// a time-out and have not gone out (SPEC 4.11).
 const LINGER: Duration = Duration::from_secs(2);
 
 impl Channel {
@@ -284,7 +284,12 @@ impl Channel {
         if matches!(how, Shutdown::Write | Shutdown::Both) {
             self.close_write()?;
             self.flush()?;
-            self.socket.shutdown(Shutdown::Write)?;
+            // A peer that has closed both ways needs no word of ours any more.
+            if let Err(error) = self.socket.shutdown(Shutdown::Write)
+                && error.kind() != io::ErrorKind::NotConnected
+            {
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -360,12 +365,15 @@ impl Drop for Channel {
         if self.close_write().is_err() {
             return;
         }
-        let _sent = self.flush_until(Some(Instant::now() + LINGER), true);
+        // An event loop must not be held up by a peer that does not read.
+        let may_wait = !self.is_nonblocking();
+        let _sent = self.flush_until(Some(Instant::now() + LINGER), may_wait);
         // Tickets that nobody read would turn the close into a reset, and cost the peer what we
         // sent last.
         let mut sink = [0; 4096];
         for _ in 0..16 {
-            if !matches!(countersign_sys::receive(&self.socket, &mut sink, false), Ok(1..)) {
+            let received = countersign_sys::receive(&self.socket, &mut sink, false);
+            if !received.is_ok_and(|count| count == sink.len()) {
                 break;
             }
         }

@@ -71,11 +71,11 @@ impl Handshake {
     }
 
     /// Returns until when to wait: a handshake may take `time`; a peer that may be unable to do
-    /// security has `insecure_after` for its first byte.
-    pub(crate) fn deadline(&self, time: Duration, insecure_after: Duration) -> Instant {
+    /// security has `insecure_after` for its first byte. `None` is for ever.
+    pub(crate) fn deadline(&self, time: Duration, insecure_after: Duration) -> Option<Instant> {
         let may_be_silent =
             self.cleartext == Cleartext::DangerIfPeerCannot && !self.engine.has_heard();
-        self.started + if may_be_silent { time.min(insecure_after) } else { time }
+        self.started.checked_add(if may_be_silent { time.min(insecure_after) } else { time })
     }
 
     /// Goes as far as the socket lets it.
