@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::{
     AllowRule, ClientCertificates, Fault, IpsecFlags, PeerName, Policy, SecurityFlags,
-    SecurityProtocol, SecuritySettings, TargetTable, WsaError,
+    SecurityProtocol, SecuritySettings, TargetTable, WsaError, fold,
 };
 
 /// What a connecting socket must do.
@@ -233,7 +233,7 @@ impl Policy {
         let default = SecuritySettings::default();
         let settings = settings.unwrap_or(&default);
         self.check_protocol(settings)?;
-        let gates = self.gates(listen);
+        let gates = self.gates_wherever(listen);
         let named = names.lookup(peer).or_else(|| self.targets.lookup(peer));
         let names = match named {
             Some((key, name)) => {
@@ -246,6 +246,20 @@ impl Policy {
         };
         let demand = self.client_certificates.unwrap_or(ClientCertificates::Require);
         Ok(Admission { names, gates, demand })
+    }
+
+    /// Returns the gates of a datagram socket. One that is bound to every address of the host does
+    /// not learn at which of them a peer arrived, so the peer must pass as if at each.
+    fn gates_wherever(&self, listen: SocketAddr) -> Vec<Vec<AllowRule>> {
+        let rules = self.allow.iter().flatten().filter(|rule| rule.judges(listen));
+        let mut places: Vec<SocketAddr> = match fold(listen).ip().is_unspecified() {
+            true => rules.map(|rule| SocketAddr::new(rule.listen.ip(), listen.port())).collect(),
+            false => Vec::new(),
+        };
+        places.push(listen);
+        places.sort();
+        places.dedup();
+        places.into_iter().flat_map(|place| self.gates(place)).collect()
     }
 
     /// Returns the gates that speak of a listening address.

@@ -163,6 +163,14 @@ fn datagram_peers_are_named_or_pass_a_gate_and_never_anonymous() {
         plan(gate, &names, named).admit(named, std::slice::from_ref(&db1)).is_err(),
         "a gate is for all"
     );
+    let local = "[[allow]]\nlisten = \"127.0.0.1:1\"\npeers = [\"web/w\"]\n";
+    let everywhere: SocketAddr = "[::]:1".parse().unwrap();
+    let wide = policy(local).plan_inbound_datagrams(None, &none, everywhere, other).unwrap();
+    assert!(wide.admit(other, std::slice::from_ref(&web)).is_ok());
+    assert!(
+        wide.admit(other, std::slice::from_ref(&db1)).is_err(),
+        "it may have come to 127.0.0.1"
+    );
     assert!(!plan("", &none, other).admits_anonymous());
     assert!(plan("server.client-certificates = \"none\"", &none, other).admits_anonymous());
 }
