@@ -126,7 +126,7 @@ impl Association {
                     }
                     Err(error) => return self.abandon(error),
                 },
-                Err(error) if error.code() == ErrorCode::WANT_READ => return,
+                Err(error) if is_starved(&error) => return,
                 Err(error) => return self.fail(error.ssl_error()),
             }
         }
@@ -144,7 +144,7 @@ impl Association {
                     let datagram = plain.get(..count).unwrap_or_default().to_vec();
                     self.outputs.push_back(Output::Deliver(datagram));
                 }
-                Err(error) if error.code() == ErrorCode::WANT_READ => return,
+                Err(error) if is_starved(&error) => return,
                 Err(error) if error.code() == ErrorCode::ZERO_RETURN => {
                     let _answered = self.stream.shutdown();
                     self.collect();
@@ -311,6 +311,13 @@ fn client_stream(
         ssl.set_hostname(host)?;
     }
     SslStream::new(ssl, Queue::default())
+}
+
+/// Returns whether libssl only needs another datagram. It says so in two ways: that it wants to
+/// read, or, after some records that it threw away, that something failed, without saying what.
+fn is_starved(error: &openssl::ssl::Error) -> bool {
+    error.code() == ErrorCode::WANT_READ
+        || (error.code() == ErrorCode::SYSCALL && error.ssl_error().is_none())
 }
 
 /// Returns a group by its registered name, from its number in libssl.

@@ -122,10 +122,7 @@ fn spec_4_7_policy_that_requires_security_wins_over_allow_insecure() {
     let context = world.with_policy(strict);
     let tap = Tap::before(plain_server(Stranger::Greets), usize::MAX);
     let refused = say_marker(&context, &tap, Some(insecure())).unwrap_err();
-    assert!(
-        refused.contains("does not speak TLS: it sent \"220 mail.test ESMTP\""),
-        "{refused}"
-    );
+    assert!(refused.contains("does not speak TLS: it sent \"220 mail.test ESMTP\""), "{refused}");
     assert_eq!(tap.sightings(), 0);
 }
 
