@@ -33,6 +33,8 @@ pub struct Association {
     phase: Phase,
     outputs: VecDeque<Output>,
     max_datagram_size: usize,
+    /// How many bytes have been sealed under the one key that there is.
+    sealed: u64,
 }
 
 /// What we want to know of the peer.
@@ -51,6 +53,10 @@ enum Phase {
 
 /// The longest plaintext of a record (RFC 6347 section 4.1).
 const RECORD: usize = 16_384;
+/// How many bytes one key seals: the limit of AES-GCM (RFC 8446 section 5.5), 2^24.5 full records.
+/// DTLS 1.2 has no other keys to change to, so the association ends and the next datagram makes
+/// another.
+const KEY_LIFE: u64 = 1 << 38;
 /// What a record adds to its plaintext: header, explicit nonce and tag of AES-GCM.
 const OVERHEAD: usize = 13 + 8 + 16;
 
@@ -102,6 +108,7 @@ impl Association {
             phase: Phase::Handshaking,
             outputs: VecDeque::new(),
             max_datagram_size: usize::from(config.mtu()).saturating_sub(OVERHEAD).min(RECORD),
+            sealed: 0,
         }
     }
 
@@ -255,6 +262,11 @@ impl Engine for Association {
         }
         if plain.is_empty() || plain.len() > self.max_datagram_size {
             return Err(SealError::Size);
+        }
+        self.sealed += u64::try_from(plain.len() + OVERHEAD).unwrap_or(u64::MAX);
+        if self.sealed > KEY_LIFE {
+            self.close();
+            return Err(SealError::NoKeys);
         }
         let result = self.stream.ssl_write(plain);
         self.collect();
