@@ -20,6 +20,14 @@ use crate::verify::printable;
 /// was measured to cost two thirds of the throughput.
 const TRANSMIT_LIMIT: usize = 48 * 1024;
 
+/// How many records are sealed with the keys of a TLS 1.2 connection. At 2^24 the library says
+/// that it closes, takes plaintext all the same and throws it away; we stop before, with room for
+/// its alerts.
+const TLS12_RECORDS: u64 = (1 << 24) - (1 << 16);
+
+/// The most plaintext in one record (RFC 5246 section 6.2.1).
+const RECORD: usize = 1 << 14;
+
 /// One TLS conversation.
 ///
 /// `handle_*` take what comes from the world, [`Self::poll`] says what became of the handshake,
@@ -34,6 +42,8 @@ pub struct Engine {
     /// Whether [`Self::poll`] has handed out the evidence, also if something failed later.
     is_evidence_out: bool,
     first_bytes: Vec<u8>,
+    /// How many records may still be sealed, if this is TLS 1.2.
+    tls12_records: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +123,7 @@ impl Engine {
             phase: Phase::Handshaking,
             is_evidence_out: false,
             first_bytes: Vec::new(),
+            tls12_records: TLS12_RECORDS,
         }
     }
 
@@ -200,11 +211,27 @@ impl Engine {
 
     /// Takes plaintext to protect, and returns how much of it was taken: none before the evidence
     /// is out, and no more than fits beside what still waits to be transmitted.
+    ///
+    /// In TLS 1.2, which has no fresh keys to go on with, the conversation fails when the keys have
+    /// protected as much as they may; [`Self::poll`] then says so.
     pub fn seal(&mut self, plain: &[u8]) -> usize {
         if self.phase != Phase::Secured {
             return 0;
         }
-        io::Write::write(&mut self.connection.writer(), plain).unwrap_or(0)
+        if self.connection.protocol_version() != Some(ProtocolVersion::TLSv1_2) {
+            return io::Write::write(&mut self.connection.writer(), plain).unwrap_or(0);
+        }
+        if self.tls12_records == 0 {
+            let what = "TLS 1.2 cannot protect more with the keys of one connection".to_owned();
+            self.fail(HandshakeError::OurSide { what });
+            return 0;
+        }
+        let records = usize::try_from(self.tls12_records).unwrap_or(usize::MAX);
+        let room = plain.len().min(records.saturating_mul(RECORD));
+        let plain = plain.get(..room).unwrap_or_default();
+        let taken = io::Write::write(&mut self.connection.writer(), plain).unwrap_or(0);
+        self.tls12_records -= taken.div_ceil(RECORD) as u64;
+        taken
     }
 
     /// Hands out plaintext that has arrived.
@@ -384,5 +411,68 @@ fn server_name(asked: &Asked) -> ServerName<'static> {
             _ => none(),
         },
         _ => none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_core::{Asked, AskedFrom, HandshakeError, Policy};
+    use countersign_lab::{Authority, End, Leaf, Stranger, now};
+    use rustls::crypto::aws_lc_rs::default_provider;
+    use rustls::version::TLS12;
+
+    use super::{ClientConfig, Engine, Output, RECORD};
+    use crate::credential::TrustAnchors;
+
+    /// Moves what waits on either side to the other, and returns what plaintext the server found.
+    fn exchange(client: &mut Engine, server: &mut Stranger) -> Vec<u8> {
+        let mut plain = Vec::new();
+        loop {
+            let mut wire = Vec::new();
+            while client.wants_transmit() {
+                client.transmit(&mut wire).unwrap();
+            }
+            let mut rest = &wire[..];
+            while !rest.is_empty() {
+                let taken = server.handle_input(rest, now()).unwrap();
+                rest = &rest[taken..];
+                server.open(&mut plain).unwrap();
+            }
+            let mut answer = Vec::new();
+            server.transmit(&mut answer);
+            if wire.is_empty() && answer.is_empty() {
+                return plain;
+            }
+            client.handle_input(&answer, now()).unwrap();
+        }
+    }
+
+    #[test]
+    fn tls_1_2_ends_before_its_keys_are_used_up_and_nothing_that_was_taken_is_lost() {
+        let authority = Authority::new("root");
+        let issued = authority.issue(Leaf::new().dns("db1.test"));
+        let policy = Policy::parse("[tls]\ndanger-allow-tls12 = true\n", "p").unwrap();
+        let anchors = TrustAnchors::new([authority.certificate()]).unwrap();
+        let config = ClientConfig::new(&policy, &anchors, None);
+        let from = AskedFrom::Program("192.0.2.2:443".parse().unwrap());
+        let asked = Asked::Name { name: "db1.test".parse().unwrap(), from };
+        let mut client = Engine::client(&config, asked, now()).unwrap();
+        client.tls12_records = 4;
+        let config = Stranger::server_config(&issued, default_provider(), &[&TLS12]);
+        let mut server = Stranger::server(config);
+        exchange(&mut client, &mut server);
+        assert!(matches!(client.poll(now()), Ok(Output::Secured(_))));
+
+        let mut taken = client.seal(b"x");
+        let mut received = exchange(&mut client, &mut server);
+        for _ in 0..2 {
+            taken += client.seal(&vec![7; 2 * RECORD]);
+            received.extend(exchange(&mut client, &mut server));
+        }
+        assert_eq!(taken, 1 + 3 * RECORD, "four records, one of them with a single byte");
+        assert_eq!(client.seal(b"x"), 0);
+        let error = client.poll(now()).unwrap_err();
+        assert!(matches!(error, HandshakeError::OurSide { .. }), "{error}");
+        assert_eq!(received.len(), taken);
     }
 }

@@ -249,12 +249,16 @@ impl StatedNames {
 /// label and stands for exactly one; of what follows it there must be two labels at least.
 fn covers(presented: &str, host: &str) -> bool {
     match presented.strip_prefix("*.") {
-        None => plain_dns(presented).is_some_and(|presented| presented == host),
-        Some(domain) => plain_dns(domain).is_some_and(|domain| {
-            domain.contains('.')
-                && host
-                    .split_once('.')
-                    .is_some_and(|(label, rest)| !label.is_empty() && rest == domain)
+        // The cheap comparison comes first: most names are of other hosts.
+        None => {
+            presented.eq_ignore_ascii_case(host)
+                && plain_dns(presented).is_some_and(|presented| presented == host)
+        }
+        Some(domain) => host.split_once('.').is_some_and(|(label, rest)| {
+            !label.is_empty()
+                && domain.contains('.')
+                && domain.eq_ignore_ascii_case(rest)
+                && plain_dns(domain).is_some_and(|domain| domain == rest)
         }),
     }
 }

@@ -3,7 +3,7 @@
 use std::slice;
 
 use countersign_core::{HandshakeError, Policy};
-use countersign_lab::{Authority, Leaf, Pair, Scene};
+use countersign_lab::{Authority, Charter, Leaf, Pair, Scene};
 use countersign_tls::{ClientConfig, Engine, TrustAnchors};
 
 /// Whether a client that has the authority among its public anchors, or its own, accepts.
@@ -51,4 +51,16 @@ fn users_and_workloads_are_not() {
     check(|| Leaf::new().uri("spiffe://prod/billing"), "spiffe://prod/billing", false);
     check(|| Leaf::new().kerberos("A", &["alice"]), "alice@A", false);
     check(|| Leaf::new().user_principal("alice@A"), "alice@A", false);
+}
+
+#[test]
+fn an_end_entity_is_no_authority_whoever_trusts_it() {
+    let peer = Authority::new(Charter::new("db9.test").end_entity());
+    let list = slice::from_ref(peer.certificate());
+    let message = TrustAnchors::new(list).unwrap_err().to_string();
+    assert!(message.contains("it is an end-entity certificate"), "{message}");
+    let authority = Authority::new("authority of the web");
+    let list = [peer.certificate().clone(), authority.certificate().clone()];
+    assert_eq!(TrustAnchors::lenient(&list, &[]).len(), 1);
+    assert_eq!(TrustAnchors::lenient(&[], &list).len(), 1);
 }

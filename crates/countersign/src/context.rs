@@ -1,22 +1,27 @@
 //! Who we are, whom we believe, and what the administrator demands, as one generation of files.
 
-use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use countersign_tls::{ClientConfig, Credential, ServerConfig, TrustAnchors};
+use rustix::io::Errno;
+use rustls_pki_types::CertificateDer;
 
-use crate::core::{IdentityRule, PeerName, Policy};
+use crate::core::{IdentityRule, PeerName, Policy, TrustRule};
 use crate::error::Error;
-use crate::identity::{self, IdentityError, Stamp, Store};
+use crate::identity::{self, IdentityError, Stamp, Store, variable};
 
 /// Who we are, whom we believe, and what the administrator demands.
 ///
 /// Cheap to clone. The files behind it are looked at again when they have changed, at most once a
-/// second, and only when a connection is made or accepted; certificate and key are taken as a
-/// checked pair or not at all, and the last good generation stays in force. Live connections keep
-/// theirs.
+/// second, and only when a connection is made or accepted. They are taken when they are at rest
+/// (unchanged for two seconds, or between two looks), all together, certificate and key as a
+/// checked pair; otherwise the last good generation stays in force. It also does when a policy
+/// file is gone: what it demanded stays demanded until the process starts anew. Live connections
+/// keep their generation.
 #[derive(Clone, Debug)]
 pub struct Context {
     shared: Arc<Shared>,
@@ -31,8 +36,12 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     current: Arc<Generation>,
+    /// The files of the current generation, as they were before it was read and after.
     stamp: Stamp,
+    /// A later change of these files cannot have left the same stamp.
     is_settled: bool,
+    /// The files at the last look.
+    seen: Stamp,
     looked: Instant,
     failure: Option<Arc<Error>>,
 }
@@ -46,16 +55,26 @@ pub(crate) struct Generation {
     pub(crate) server: Option<ServerConfig>,
     pub(crate) credential: Option<Credential>,
     pub(crate) anchors: TrustAnchors,
+    /// The policy files that there were; from now on they must be.
+    policy_files: Vec<PathBuf>,
 }
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How often files that change while they are read are read anew before the first generation is
+/// taken as it comes, and how long we wait in between.
+const TRIES: usize = 5;
+const PAUSE: Duration = Duration::from_millis(20);
 
 impl Context {
     /// Reads the policies of the host (`/etc/countersign/policy.toml`), of the user
     /// (`$XDG_CONFIG_HOME/countersign/policy.toml`) and of `COUNTERSIGN_POLICY`, as far as they
     /// exist, and what they name. Without any of them: no certificate of our own, and the
     /// authorities of the embedded store and of the host.
+    ///
+    /// A policy file must belong to root or to us, and others must not be able to write it. A
+    /// process that runs set-user-ID or set-group-ID goes by no variable of its environment.
     ///
     /// The first call that succeeds decides for the process which files these are; later ones
     /// return the same context.
@@ -80,7 +99,7 @@ impl Context {
         for path in optional_policies() {
             builder = builder.optional_policy_file(path);
         }
-        if let Some(path) = env::var_os("COUNTERSIGN_POLICY") {
+        if let Some(path) = variable("COUNTERSIGN_POLICY") {
             builder = builder.policy_file(path);
         }
         builder.build()
@@ -109,7 +128,7 @@ impl Context {
     /// Returns the policy files that [`Self::host`] reads, in order, whether they exist or not.
     pub fn policy_files() -> Vec<PathBuf> {
         let mut paths = optional_policies();
-        paths.extend(env::var_os("COUNTERSIGN_POLICY").map(PathBuf::from));
+        paths.extend(variable("COUNTERSIGN_POLICY").map(PathBuf::from));
         paths
     }
 
@@ -133,28 +152,50 @@ impl Context {
     /// Returns the generation in force, after a look at the files if it is time for one.
     pub(crate) fn current(&self) -> Arc<Generation> {
         let Shared { sources, state } = &*self.shared;
-        // The state is replaced in one step, so one that a panic left behind is still whole.
+        // The state changes field by field, but none of them promises anything about another that
+        // a panic in between could break: the worst is a look too many.
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.looked.elapsed() >= LOOK {
             state.looked = Instant::now();
-            let mut stamp = sources.stamp(&state.current.policy);
-            if stamp != state.stamp || !state.is_settled {
-                let number = state.current.number + u64::from(stamp != state.stamp);
-                match sources.load(number) {
-                    Ok(next) => {
-                        // The new policy may name other files. One that changed again while it
-                        // was read is not settled, and is read once more.
-                        stamp = sources.stamp(&next.policy);
-                        state.current = Arc::new(next);
-                        state.failure = None;
-                    }
-                    Err(error) => state.failure = Some(Arc::new(error)),
-                }
-                state.is_settled = stamp.is_settled(SystemTime::now());
-                state.stamp = stamp;
-            }
+            state.look(sources);
         }
         state.current.clone()
+    }
+}
+
+impl State {
+    /// Looks at the files, and takes them if they have changed and are at rest.
+    ///
+    /// A file that is being written may be a whole policy with half of its demands, or an empty
+    /// one with none. So nothing is taken that was still changing a moment ago or that changes
+    /// while it is read; and what failed is tried again each time, since the reason may be gone
+    /// without a trace in the files.
+    fn look(&mut self, sources: &Sources) {
+        let is_known = self.is_settled && self.failure.is_none();
+        if is_known && sources.stamp(&self.current.policy) == self.stamp {
+            return;
+        }
+        // The policy may name other files by now.
+        let named = sources.load_policy(&self.current.policy_files).map(|(policy, _)| policy);
+        let before = sources.stamp(named.as_ref().unwrap_or(&self.current.policy));
+        let is_settled = before.is_settled(SystemTime::now());
+        let is_at_rest = is_settled || before == self.seen;
+        self.seen = before.clone();
+        if !is_at_rest {
+            return;
+        }
+        let number = self.current.number + u64::from(before != self.stamp);
+        match sources.load(number, &self.current.policy_files) {
+            Ok(next) if sources.stamp(&next.policy) == before => {
+                self.current = Arc::new(next);
+                self.stamp = before;
+                self.is_settled = is_settled;
+                self.failure = None;
+            }
+            // It changed meanwhile.
+            Ok(_) => {}
+            Err(error) => self.failure = Some(Arc::new(error)),
+        }
     }
 }
 
@@ -214,11 +255,22 @@ impl ContextBuilder {
     /// [`Error::Policy`] and [`Error::Identity`] for files that cannot be used.
     pub fn build(self) -> Result<Context, Error> {
         let sources = self.sources;
-        let current = sources.load(1)?;
-        let stamp = sources.stamp(&current.policy);
-        let is_settled = stamp.is_settled(SystemTime::now());
+        let mut tries = TRIES;
+        let (current, stamp, is_settled) = loop {
+            let (policy, _) = sources.load_policy(&[])?;
+            let before = sources.stamp(&policy);
+            let current = sources.load(1, &[])?;
+            let is_unchanged = sources.stamp(&current.policy) == before;
+            tries -= 1;
+            if is_unchanged || tries == 0 {
+                let is_settled = is_unchanged && before.is_settled(SystemTime::now());
+                break (current, before, is_settled);
+            }
+            thread::sleep(PAUSE);
+        };
         let state = State {
             current: Arc::new(current),
+            seen: stamp.clone(),
             stamp,
             is_settled,
             looked: Instant::now(),
@@ -244,8 +296,9 @@ enum Presence {
 }
 
 impl Sources {
-    fn load(&self, number: u64) -> Result<Generation, Error> {
-        let policy = self.load_policy()?;
+    /// Reads everything; `required` are the policy files that must be there.
+    fn load(&self, number: u64, required: &[PathBuf]) -> Result<Generation, Error> {
+        let (policy, policy_files) = self.load_policy(required)?;
         let credential = match (&self.credential, policy.identity()) {
             (Some(credential), _) => Some(credential.clone()),
             (None, Some(IdentityRule::Files { certificate, key })) => {
@@ -262,29 +315,30 @@ impl Sources {
         };
         let client = ClientConfig::new(&policy, &anchors, credential.as_ref());
         let server = credential.as_ref().map(|own| ServerConfig::new(&policy, &anchors, own));
-        Ok(Generation { number, policy, client, server, credential, anchors })
+        Ok(Generation { number, policy, client, server, credential, anchors, policy_files })
     }
 
-    fn load_policy(&self) -> Result<Policy, Error> {
+    /// Reads the policy, and says which files it is made of.
+    fn load_policy(&self, required: &[PathBuf]) -> Result<(Policy, Vec<PathBuf>), Error> {
         let mut policy = Policy::default();
+        let mut found = Vec::new();
         for (path, presence) in &self.policy_files {
-            let text = match std::fs::read_to_string(path) {
+            let may_be_absent = *presence == Presence::Optional && !required.contains(path);
+            let text = match identity::read_policy(path) {
                 Ok(text) => text,
-                Err(error)
-                    if error.kind() == std::io::ErrorKind::NotFound
-                        && *presence == Presence::Optional =>
-                {
-                    continue;
+                Err(IdentityError::Io { errno: Errno::NOENT, .. }) if may_be_absent => continue,
+                Err(IdentityError::Io { errno, .. }) => {
+                    let doing = format!("read the policy {}", path.display());
+                    return Err(Error::io(doing)(errno.into()));
                 }
-                Err(error) => {
-                    return Err(Error::io(format!("read the policy {}", path.display()))(error));
-                }
+                Err(error) => return Err(error.into()),
             };
+            found.push(path.clone());
             let next = Policy::parse(&text, &path.display().to_string())?;
             let base = path.parent().unwrap_or_else(|| Path::new(""));
             policy = policy.overlay(next.with_paths_below(base));
         }
-        Ok(policy.overlay(self.policy.clone()))
+        Ok((policy.overlay(self.policy.clone()), found))
     }
 
     fn load_anchors(&self, policy: &Policy) -> Result<TrustAnchors, Error> {
@@ -298,8 +352,15 @@ impl Sources {
         {
             certificates.extend(store.anchors()?);
         }
-        let public = if trust.system { identity::system_anchors()? } else { Vec::new() };
+        let public = if trust.system { Self::system_anchors(policy)? } else { Vec::new() };
         Ok(TrustAnchors::lenient(&certificates, &public))
+    }
+
+    fn system_anchors(policy: &Policy) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+        match identity::system_anchors() {
+            Err(IdentityError::NoSystemAnchors { .. }) if !has_trust_rule(policy) => Ok(Vec::new()),
+            found => found,
+        }
     }
 
     /// Returns the store, given or the user's; `None` if the user has no home.
@@ -328,13 +389,74 @@ impl Sources {
     }
 }
 
+/// Returns whether a policy says whom to believe. One that does not believes the authorities of
+/// the host as far as there are any; one that does must get what it asks for.
+fn has_trust_rule(policy: &Policy) -> bool {
+    // A rule stands out against another below it.
+    let nobody = TrustRule::default();
+    let below = Policy::default().with_trust(nobody.clone());
+    below.overlay(policy.clone()).trust() != nobody
+}
+
 /// The policy files of the host and the user.
 fn optional_policies() -> Vec<PathBuf> {
     let mut paths = vec![PathBuf::from("/etc/countersign/policy.toml")];
-    let config = env::var_os("XDG_CONFIG_HOME")
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from)
-        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")));
-    paths.extend(config.map(|config| config.join("countersign/policy.toml")));
+    paths.extend(user_policy(variable));
     paths
+}
+
+/// The policy file of the user, as the environment says. Paths that are not absolute count for
+/// nothing (XDG Base Directory Specification): who chooses the working directory would choose the
+/// policy.
+fn user_policy(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let absolute =
+        |name| variable(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute());
+    absolute("XDG_CONFIG_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".config")))
+        .map(|config| config.join("countersign/policy.toml"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::{has_trust_rule, user_policy};
+    use crate::core::Policy;
+
+    #[track_caller]
+    fn check_user(variables: &[(&str, &str)], expected: Option<&str>) {
+        let found = user_policy(|name| {
+            let variable = variables.iter().find(|variable| variable.0 == name);
+            variable.map(|(_, value)| value.into())
+        });
+        assert_eq!(found, expected.map(PathBuf::from));
+    }
+
+    #[test]
+    fn the_policy_of_the_user_is_at_an_absolute_path_or_nowhere() {
+        let in_home = Some("/h/.config/countersign/policy.toml");
+        check_user(&[("HOME", "/h")], in_home);
+        check_user(
+            &[("XDG_CONFIG_HOME", "/x"), ("HOME", "/h")],
+            Some("/x/countersign/policy.toml"),
+        );
+        check_user(&[("XDG_CONFIG_HOME", "x"), ("HOME", "/h")], in_home);
+        check_user(&[("XDG_CONFIG_HOME", ""), ("HOME", "/h")], in_home);
+        check_user(&[("HOME", "h")], None);
+        check_user(&[("HOME", "")], None);
+        check_user(&[], None);
+    }
+
+    #[test]
+    fn only_a_rule_is_a_rule() {
+        for (text, expected) in [
+            ("", false),
+            ("[server]\nclient-certificates = 'require'\n", false),
+            ("[trust]\nsystem = true\n", true),
+            ("[trust]\nsystem = true\nstore = true\n", true),
+            ("[trust]\nstore = true\n", true),
+        ] {
+            assert_eq!(has_trust_rule(&Policy::parse(text, "p").unwrap()), expected, "{text}");
+        }
+    }
 }

@@ -61,7 +61,9 @@ impl Error {
             Self::Handshake { source, .. } => source.fault(),
             Self::Identity(error) => error.fault(),
             Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::ConnectionRefused
+                io::ErrorKind::BrokenPipe
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::ConnectionRefused
                 | io::ErrorKind::ConnectionReset
                 | io::ErrorKind::TimedOut => Fault::Peer,
                 io::ErrorKind::InvalidInput => Fault::Caller,
@@ -81,6 +83,11 @@ impl Error {
             Self::Handshake { source, .. } => source.hint(),
             Self::Identity(error) => error.hint(),
             Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::BrokenPipe
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::ConnectionReset => {
+                    "the peer ended the connection: what it logged says why"
+                }
                 io::ErrorKind::ConnectionRefused => {
                     "nothing listens there: check the address and port, and that the server runs"
                 }
@@ -165,5 +172,24 @@ impl From<Error> for io::Error {
             }
         };
         Self::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, ErrorKind};
+
+    use super::Error;
+    use crate::core::Fault;
+
+    #[test]
+    fn a_peer_that_is_gone_is_at_fault() {
+        for kind in
+            [ErrorKind::BrokenPipe, ErrorKind::ConnectionAborted, ErrorKind::ConnectionReset]
+        {
+            let error = Error::io("write")(io::Error::from(kind));
+            assert_eq!(error.fault(), Fault::Peer, "{kind}");
+            assert!(error.hint().starts_with("the peer ended the connection"), "{kind}");
+        }
     }
 }

@@ -3,14 +3,17 @@
 
 mod world;
 
-use std::fs;
+use std::env;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use countersign::core::SessionId;
+use countersign::core::{ClientCertificates, SessionId};
 use countersign::{Context, TcpListener, TcpStream};
 use countersign_lab::{Authority, Issued, Leaf};
 use world::{World, db1};
@@ -139,4 +142,120 @@ fn new_anchors_count_from_the_next_client_on() {
     fs::write(trusted.join("newcomer.pem"), newcomer.pem()).unwrap();
     server.until(|context| context.anchors() == 2);
     echo(&mut TcpStream::connect_with(&client, server.address, &db1()).unwrap());
+}
+
+const STRICT: &str =
+    "[server]\nclient-certificates = \"require\"\n[[allow]]\npeers = [\"alice@A\"]\n";
+
+/// A context over a policy file of its own, which demands much.
+fn strict(home: &Path) -> (Context, PathBuf) {
+    let policy = home.join("policy.toml");
+    fs::write(&policy, STRICT).unwrap();
+    let anchors = Authority::new("any").anchors();
+    let context =
+        Context::builder().optional_policy_file(&policy).anchors(anchors).build().unwrap();
+    (context, policy)
+}
+
+fn is_strict(context: &Context) -> bool {
+    let policy = context.policy();
+    policy.client_certificates() == ClientCertificates::Require && !policy.allow().is_empty()
+}
+
+#[test]
+fn a_policy_that_is_being_written_is_not_taken_before_it_is_whole() {
+    let home = tempfile::tempdir().unwrap();
+    let (context, policy) = strict(home.path());
+    // As an editor or a slow copy does: truncated, then filled piece by piece.
+    let whole = format!("{STRICT}# {}\n", "x".repeat(60));
+    let start = Instant::now();
+    let mut length = 0;
+    while start.elapsed() < Duration::from_secs(4) {
+        fs::write(&policy, &whole[..length]).unwrap();
+        length = (length + 1).min(whole.len());
+        assert!(is_strict(&context), "after {length} bytes");
+        thread::sleep(Duration::from_millis(50));
+    }
+    // A whole one is taken when it is at rest, also one that demands less.
+    fs::write(&policy, "").unwrap();
+    let start = Instant::now();
+    while is_strict(&context) {
+        assert!(start.elapsed() < Duration::from_secs(10), "it is never taken");
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(start.elapsed() >= Duration::from_millis(900), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_policy_that_is_gone_stays_in_force() {
+    let home = tempfile::tempdir().unwrap();
+    let (context, policy) = strict(home.path());
+    fs::remove_file(&policy).unwrap();
+    let start = Instant::now();
+    while context.reload_failure().is_none() {
+        assert!(start.elapsed() < Duration::from_secs(10), "it is never noticed");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let failure = context.reload_failure().unwrap().to_string();
+    assert!(failure.starts_with("cannot read the policy "), "{failure}");
+    assert!(failure.contains("policy.toml: No such file"), "{failure}");
+    assert!(is_strict(&context));
+
+    fs::write(&policy, STRICT).unwrap();
+    while context.reload_failure().is_some() {
+        assert!(start.elapsed() < Duration::from_secs(20), "it is never taken back");
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(is_strict(&context));
+}
+
+#[test]
+fn what_failed_is_tried_again_though_the_files_are_the_same() {
+    const THIS: &str = "what_failed_is_tried_again_though_the_files_are_the_same";
+    // In a process of its own, since it uses up all file descriptors.
+    if env::var_os("MAY_EXHAUST").is_none() {
+        let output = Command::new("sh")
+            .args(["-c", &format!("ulimit -n 64; exec \"$0\" --exact {THIS}")])
+            .arg(env::current_exe().unwrap())
+            .env("MAY_EXHAUST", "1")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let (old, new) = (Authority::new("old"), Authority::new("new"));
+    let generation = |name: &str, authorities: &[&Authority]| {
+        let directory = home.path().join(name);
+        fs::create_dir(&directory).unwrap();
+        let pem: String = authorities.iter().map(|one| one.pem()).collect();
+        fs::write(directory.join("ca.pem"), pem).unwrap();
+        fs::write(directory.join("policy.toml"), "[trust]\nanchors = [\"ca.pem\"]\n").unwrap();
+    };
+    generation("one", &[&old]);
+    generation("two", &[&old, &new]);
+    let link = home.path().join("now");
+    let point = |to: &str| {
+        symlink(to, home.path().join("next")).unwrap();
+        fs::rename(home.path().join("next"), &link).unwrap();
+    };
+    point("one");
+    thread::sleep(Duration::from_millis(2200));
+    let context = Context::builder().policy_file(link.join("policy.toml")).build().unwrap();
+    point("two");
+    let mut held = Vec::new();
+    while let Ok(file) = File::open("/dev/null") {
+        held.push(file);
+    }
+    thread::sleep(Duration::from_millis(1100));
+    assert_eq!(context.anchors(), 1);
+    let failure = context.reload_failure().unwrap().to_string();
+    assert!(failure.contains("Too many open files"), "{failure}");
+    drop(held);
+    let start = Instant::now();
+    while context.anchors() != 2 || context.reload_failure().is_some() {
+        assert!(start.elapsed() < Duration::from_secs(10), "it is never tried again");
+        thread::sleep(Duration::from_millis(50));
+    }
 }

@@ -56,7 +56,22 @@ impl KerberosName {
         if self.components.is_empty() || !self.components.iter().all(plain) || !plain(&self.realm) {
             return None;
         }
-        format!("{}@{}", self.components.join("/"), self.realm).parse().ok()
+        let name = format!("{}@{}", self.components.join("/"), self.realm).parse().ok()?;
+        self.states_host_of(&name).then_some(name)
+    }
+
+    /// Returns whether the host is stated as itself, but for case. Names that people write are
+    /// brought into one form, and a final dot, a full-width letter or an ideographic full stop is
+    /// no mistake there; in a certificate it is how one host could pass for another.
+    fn states_host_of(&self, name: &PeerName) -> bool {
+        let (PeerName::Service(service), Some(stated)) = (name, self.components.get(1)) else {
+            return true;
+        };
+        let mut host = service.host().to_string();
+        if let Some(port) = service.port() {
+            host = format!("{host}:{port}");
+        }
+        stated.eq_ignore_ascii_case(&host)
     }
 }
 

@@ -9,11 +9,15 @@ use yasna::{ASN1Result, BERReader, Tag};
 
 use super::{AlternativeName, KerberosName, oid};
 
+/// The most names that a certificate may state. Some are compared with each other, so that a peer
+/// could keep us busy with the tens of thousands that fit into a handshake.
+const LIMIT: usize = 1000;
+
 /// Returns the names that `certificate` states; kinds that name no peer are left out.
 ///
 /// # Errors
 ///
-/// Says what is wrong when there are two lists, or a name of a kind that we go by cannot be
+/// Says what is wrong when there are two lists, more than 1000 names, or a name of a kind that we go by cannot be
 /// read: passing over it could turn a certificate for one service into one for the whole host.
 pub(crate) fn read(certificate: &X509Certificate<'_>) -> Result<Vec<AlternativeName>, String> {
     let extension = certificate
@@ -27,6 +31,10 @@ pub(crate) fn read(certificate: &X509Certificate<'_>) -> Result<Vec<AlternativeN
         return Err("its list of alternative names cannot be read".to_owned());
     }
     let Some(extension) = extension else { return Ok(Vec::new()) };
+    let count = extension.value.general_names.len();
+    if count > LIMIT {
+        return Err(format!("it states {count} alternative names, and {LIMIT} are the most"));
+    }
     let mut names = Vec::new();
     for name in &extension.value.general_names {
         names.extend(read_one(name)?);

@@ -1,8 +1,12 @@
 //! dNSName, iPAddress, and what may not pass for either (RFC 9525).
 
+use countersign_core::Proof;
 use countersign_lab::Leaf;
 
-use crate::{BAD_CERTIFICATE, BY_DNS, BY_IP, WRONG_PEER, check};
+use crate::{
+    BAD_CERTIFICATE, BY_DNS, BY_IP, BY_KERBEROS, BY_SERVICE, BY_SPIFFE, ROOT, WRONG_PEER, check,
+    meet,
+};
 
 fn dns(name: &str) -> Leaf {
     Leaf::new().dns(name)
@@ -143,4 +147,50 @@ fn dns_name_alone_does_for_any_class_and_port_but_states_no_realm_and_no_service
     check(dns("db1.example.com"), "postgres/db1.example.com@EXAMPLE.COM", WRONG_PEER);
     check(dns("db1.example.com"), "ldap/db1.example.com/example.com", WRONG_PEER);
     check(ip("192.0.2.7"), "postgres/192.0.2.7@EXAMPLE.COM", WRONG_PEER);
+}
+
+#[test]
+fn names_are_looked_at_up_to_a_thousand() {
+    let leaf = |more: u32| {
+        let others = (0..more).map(|number| format!("{number}.test"));
+        others.fold(Leaf::new().dns("db1.test"), |leaf, name| leaf.dns(&name))
+    };
+    check(leaf(999), "db1.test", BY_DNS);
+    check(leaf(1000), "db1.test", BAD_CERTIFICATE);
+    let issued = ROOT.issue(leaf(1000));
+    let message = meet(&ROOT, &issued, "db1.test").unwrap_err().to_string();
+    assert!(
+        message.contains("it states 1001 alternative names, and 1000 are the most"),
+        "{message}"
+    );
+}
+
+#[test]
+fn credential_knows_what_peers_will_find() {
+    let check = |leaf: Leaf, asked: &str, expected: Result<Proof, &str>| {
+        let credential = ROOT.issue(leaf).credential();
+        let found = credential.prove(&asked.parse().unwrap());
+        assert_eq!(found.map(|it| it.proof()), expected.map_err(str::to_owned), "{asked}");
+    };
+    let wildcard = || Leaf::new().dns("*.example.com");
+    check(wildcard(), "www.example.com", BY_DNS);
+    check(wildcard(), "http/www.example.com:443", BY_DNS);
+    check(wildcard(), "a.b.example.com", Err("host/*.example.com"));
+    check(wildcard(), "example.com", Err("host/*.example.com"));
+    let db1 = || Leaf::new().dns("db1");
+    check(db1(), "postgres/db1:5432", BY_DNS);
+    check(db1(), "db2", Err("host/db1"));
+    let postgres = || Leaf::new().service("postgres", "db1");
+    check(postgres(), "postgres/db1:5432", BY_SERVICE);
+    check(postgres(), "http/db1", Err("postgres/db1"));
+    let kerberos = || Leaf::new().kerberos("A", &["postgres", "db1"]);
+    check(kerberos(), "postgres/db1", BY_KERBEROS);
+    check(Leaf::new().uri("spiffe://a/b"), "spiffe://a/b", BY_SPIFFE);
+    check(Leaf::new().uri("spiffe://a/b"), "spiffe://a/c", Err("spiffe://a/b"));
+    check(
+        Leaf::new().common_name("db1"),
+        "db1",
+        Err("no name that it could be known by: its certificate states no alternative name; the \
+             common name is never looked at"),
+    );
 }

@@ -176,3 +176,21 @@ fn unreadable_kerberos_name_spoils_the_certificate_also_where_a_dns_name_would_d
         b"\x30\x18\xa0\x0c\x06\x06\x2b\x06\x01\x05\x02\x03\xa0\x02\x30\x00\x82\x08db1.test";
     check(Leaf::new().san_der(*unknown), "db1.test", BY_DNS);
 }
+
+#[test]
+fn kerberos_name_states_the_host_and_nothing_that_becomes_it() {
+    for host in ["db1.example.com", "DB1.Example.com"] {
+        check(krb(&["postgres", host]), "postgres/db1.example.com", BY_KERBEROS);
+    }
+    check(krb(&["postgres", "192.0.2.7"]), "postgres/192.0.2.7", BY_KERBEROS);
+    check(krb(&["postgres", "db1.example.com:5432"]), "postgres/db1.example.com:5432", BY_KERBEROS);
+    for host in [
+        "\u{ff44}b1.example.com",
+        "db1\u{3002}example.com",
+        "db1.example.com.",
+        "db\u{ad}1.example.com",
+        "db1.example.com:05432",
+    ] {
+        check(krb(&["postgres", host]), "postgres/db1.example.com", WRONG_PEER);
+    }
+}

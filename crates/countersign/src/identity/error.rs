@@ -15,6 +15,14 @@ pub enum IdentityError {
         /// The name of the address.
         name: Box<PeerName>,
     },
+    /// Nobody is left of the authorities that are to be trusted.
+    #[error("every authority in {} has expired, the last at {not_after}", .path.display())]
+    AnchorsExpired {
+        /// The file or directory.
+        path: PathBuf,
+        /// The last moment of the last one.
+        not_after: Timestamp,
+    },
     /// There is an authority already.
     #[error("there is an authority already: {}", .path.display())]
     AuthorityExists {
@@ -206,7 +214,10 @@ pub enum IdentityError {
         found: &'static str,
     },
     /// A certificate that is offered for trust is not an authority's.
-    #[error("{} holds the certificate of {subject}, which is not an authority", .path.display())]
+    #[error(
+        "{} holds an end-entity certificate, of {subject}, which is not an authority",
+        .path.display()
+    )]
     NotAuthority {
         /// The file.
         path: PathBuf,

@@ -1,16 +1,21 @@
 //! Credentials and anchors of any authority, in files.
 
+use std::env;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+use std::slice;
 
 use countersign_tls::{Credential, CredentialError, TrustAnchors};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
+use rustls_native_certs::ErrorKind;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::open::{BUNDLE_LIMIT, CREDENTIAL_LIMIT, Opened, errno, failed};
-use super::{IdentityError, pem};
+use super::certificate::Facts;
+use super::open::{BUNDLE_LIMIT, CREDENTIAL_LIMIT, Opened, POLICY_LIMIT, errno, failed};
+use super::{IdentityError, pem, variable};
+use crate::clock;
 
 /// Reads a certificate chain and its private key from PEM files, which may be one and the same.
 ///
@@ -41,17 +46,18 @@ pub fn load_credential(certificate: &Path, key: &Path) -> Result<Credential, Ide
 }
 
 /// Reads the certificates of authorities from a PEM file, or from every `*.pem` and `*.crt` in a
-/// directory, in the order of their names.
+/// directory, in the order of their names. Those that have expired are left out.
 ///
 /// # Errors
 ///
 /// [`IdentityError`] if a file cannot be read, is no regular file, is larger than 16 MiB, holds
-/// no certificate, or one that cannot be an anchor; if a directory has no such file.
+/// no certificate, or one that is no authority's; if a directory has no such file; if all have
+/// expired.
 pub fn load_anchors(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
     let is_directory =
         fs::metadata(path).map_err(|error| failed("open", path)(errno(&error)))?.is_dir();
     if !is_directory {
-        return load_anchor_file(path);
+        return without_expired(load_anchor_file(path)?, path);
     }
     let mut files = Vec::new();
     let failed = |error: std::io::Error| failed("list", path)(errno(&error));
@@ -74,7 +80,15 @@ pub fn load_anchors(path: &Path) -> Result<Vec<CertificateDer<'static>>, Identit
             }
         }
     }
-    Ok(anchors)
+    without_expired(anchors, path)
+}
+
+/// Reads a policy file, if nobody but root and we can have written it.
+pub(crate) fn read_policy(path: &Path) -> Result<String, IdentityError> {
+    let file = Opened::open(CWD, path, path, OFlags::empty())?;
+    file.permissions.check_store(path)?;
+    let text = file.read(POLICY_LIMIT)?;
+    String::from_utf8(text.to_vec()).map_err(|_| failed("read", path)(Errno::ILSEQ))
 }
 
 /// Returns the authorities that this host trusts, from where OpenSSL looks for them: the
@@ -85,11 +99,26 @@ pub fn load_anchors(path: &Path) -> Result<Vec<CertificateDer<'static>>, Identit
 ///
 /// # Errors
 ///
-/// [`IdentityError::NoSystemAnchors`] if there is none.
+/// [`IdentityError::NoSystemAnchors`] if there is none, or if one of the variables is set in a
+/// process that runs set-user-ID or set-group-ID, which goes by no variable.
+/// [`IdentityError::Io`] if this process has too many files open to say.
 pub fn system_anchors() -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        if env::var_os(name).is_some() && variable(name).is_none() {
+            let what = format!("{name} is set, and a set-id process goes by no variable");
+            return Err(IdentityError::NoSystemAnchors { what });
+        }
+    }
     let mut found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        if let ErrorKind::Io { inner, path } = &error.kind
+            && let errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM) = errno(inner)
+        {
+            return Err(failed("read", path)(errno));
+        }
+    }
     let all = found.certs.len();
-    found.certs.retain(|certificate| TrustAnchors::new([certificate]).is_ok());
+    found.certs.retain(|one| !TrustAnchors::lenient(&[], slice::from_ref(one)).is_empty());
     if !found.certs.is_empty() {
         return Ok(found.certs);
     }
@@ -176,15 +205,45 @@ fn load_anchor_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, Identit
     let text = Opened::open(CWD, path, path, OFlags::empty())?.read(BUNDLE_LIMIT)?;
     let certificates = pem::certificates(&text, path)?;
     for certificate in &certificates {
-        TrustAnchors::new([certificate]).map_err(|error| IdentityError::BadCertificate {
-            path: path.to_owned(),
-            what: match error {
-                CredentialError::BadCertificate { what } => what,
-                other => other.to_string(),
-            },
-        })?;
+        check_anchor(certificate, path)?;
     }
     Ok(certificates)
+}
+
+/// Refuses what is not the certificate of an authority; `path` is where it comes from.
+pub(super) fn check_anchor(
+    certificate: &CertificateDer<'_>,
+    path: &Path,
+) -> Result<(), IdentityError> {
+    let bad = |what| IdentityError::BadCertificate { path: path.to_owned(), what };
+    let Facts { subject, issuer, is_authority, .. } = Facts::read(certificate).map_err(bad)?;
+    if !is_authority {
+        return Err(IdentityError::NotAuthority { path: path.to_owned(), subject, issuer });
+    }
+    TrustAnchors::new([certificate]).map(drop).map_err(|error| match error {
+        CredentialError::BadCertificate { what } => bad(what),
+        other => bad(other.to_string()),
+    })
+}
+
+/// Leaves out the authorities that have expired, if any has not: whoever gets hold of their keys,
+/// which nobody may guard any more, should gain nothing.
+fn without_expired(
+    mut anchors: Vec<CertificateDer<'static>>,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    let now = clock::now();
+    let end = |anchor: &CertificateDer<'_>| Facts::read(anchor).ok().map(|facts| facts.not_after);
+    let last = anchors.iter().filter_map(end).max();
+    match last {
+        Some(not_after) if not_after < now => {
+            Err(IdentityError::AnchorsExpired { path: path.to_owned(), not_after })
+        }
+        _ => {
+            anchors.retain(|anchor| end(anchor).is_some_and(|not_after| not_after >= now));
+            Ok(anchors)
+        }
+    }
 }
 
 /// The directory that both files are in, if it is one.

@@ -14,6 +14,10 @@ impl IdentityError {
             Self::AddressAmongServices { name } => {
                 format!("issue it alone: countersign identity issue {}", word(&name.to_string()))
             }
+            Self::AnchorsExpired { .. } => {
+                "get the present certificate of the authority, or check the clock of this host"
+                    .into()
+            }
             Self::AuthorityExists { path } => format!(
                 "keep it: whatever it issued would no longer be believed; to start anew all the \
                  same, move {} away",

@@ -13,10 +13,14 @@
 
 mod certificate;
 
+mod environment;
+pub(crate) use environment::variable;
+
 mod error;
 pub use error::{DerContent, IdentityError};
 
 mod files;
+pub(crate) use files::read_policy;
 pub use files::{load_anchors, load_credential, system_anchors};
 
 mod hint;

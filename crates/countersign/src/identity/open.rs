@@ -16,6 +16,8 @@ use super::permissions::Permissions;
 pub(super) const CREDENTIAL_LIMIT: usize = 1 << 20;
 /// The most that a bundle of anchors may be.
 pub(super) const BUNDLE_LIMIT: usize = 16 << 20;
+/// The most that a policy file may be.
+pub(super) const POLICY_LIMIT: usize = 1 << 20;
 
 /// A regular file, open for reading.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use std::fs;
 
 use countersign::identity::{IdentityError, load_anchors, system_anchors};
+use countersign_lab::{Authority, Charter};
 
 use crate::{Scene, in_own_process, set_mode};
 
@@ -181,7 +182,8 @@ fn anchors_of_the_host_come_from_where_openssl_looks() {
     let scene = Scene::empty();
     scene.shell(CHAIN);
     for (file, expected) in [
-        ("chain", "2"),
+        // Of leaf and middle, one is an authority.
+        ("chain", "1"),
         ("absent", "install them (on Debian: apt install ca-certificates), or name a file"),
     ] {
         let file = scene.path(file);
@@ -191,4 +193,30 @@ fn anchors_of_the_host_come_from_where_openssl_looks() {
         );
         in_own_process(&variables, THIS);
     }
+}
+
+#[test]
+fn only_authorities_that_have_not_expired_become_anchors() {
+    let scene = Scene::empty();
+    scene.shell(CHAIN);
+    // A server pins its peer's certificate: that must not make the peer an authority.
+    scene.refused(
+        load_anchors(&scene.path("chain")),
+        "~/chain holds an end-entity certificate, of CN=db1, which is not an authority",
+        "trust the certificate of its issuer instead: CN=middle",
+    );
+    scene.shell(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=mute \
+         -addext keyUsage=digitalSignature -keyout mute.key -out mute 2>/dev/null",
+    );
+    let message = load_anchors(&scene.path("mute")).unwrap_err().to_string();
+    assert!(message.ends_with("its key usage lacks keyCertSign"), "{message}");
+    let old = Authority::new(Charter::new("old").valid(1_000_000_000, 1_100_000_000));
+    fs::write(scene.path("old"), old.pem()).unwrap();
+    scene.shell("cat old root >both");
+    let root = load_anchors(&scene.path("root")).unwrap();
+    assert_eq!(load_anchors(&scene.path("both")).unwrap(), root);
+    let error = load_anchors(&scene.path("old")).unwrap_err();
+    assert!(matches!(error, IdentityError::AnchorsExpired { .. }), "{error}");
+    assert!(error.to_string().contains("/old has expired, the last at 2004-"), "{error}");
 }

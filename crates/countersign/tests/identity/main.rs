@@ -1,6 +1,7 @@
 //! Identities, with the `openssl` command as the stranger who reads and writes the other side.
 
 mod files;
+mod policy;
 mod store;
 
 use std::fs::{self, Permissions};

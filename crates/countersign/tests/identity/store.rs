@@ -262,7 +262,7 @@ fn only_authorities_become_trusted() {
     let trust = |file: &str| scene.store.trust(&scene.path(file));
     scene.refused(
         trust("mixed"),
-        "~/mixed holds the certificate of CN=leaf, which is not an authority",
+        "~/mixed holds an end-entity certificate, of CN=leaf, which is not an authority",
         "it is self-signed: have an authority issue another in its place, and trust that authority",
     );
     scene.refused(

@@ -1,6 +1,5 @@
 //! The store: makes, keeps and finds identities.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,7 +17,8 @@ use super::location::locate;
 use super::request::Request;
 use super::slug::slug;
 use super::trusted::{self, Offered, TrustedDirectory};
-use crate::identity::{IdentityError, pem};
+use crate::identity::files::check_anchor;
+use crate::identity::{IdentityError, pem, variable};
 
 /// How long a certificate is valid unless something else is asked for: 397 days, a little more
 /// than a year, and no more than the strictest clients accept.
@@ -86,9 +86,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`IdentityError::NoHome`] if none of these variables says where.
+    /// [`IdentityError::NoHome`] if none of these variables says where, or none counts, since the
+    /// process runs set-user-ID or set-group-ID.
     pub fn default_location() -> Result<Self, IdentityError> {
-        locate(env::var_os).map(Self::at)
+        locate(variable).map(Self::at)
     }
 
     /// Returns its directory.
@@ -240,6 +241,8 @@ impl Store {
         if let Some(trusted) = TrustedDirectory::open(&directory)? {
             for file in trusted.files()? {
                 for anchor in trusted.read(&file)? {
+                    // The file may have come there without us.
+                    check_anchor(&anchor, &trusted.path().join(&file))?;
                     if !anchors.contains(&anchor) {
                         anchors.push(anchor);
                     }

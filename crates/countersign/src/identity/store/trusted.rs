@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use countersign_tls::TrustAnchors;
 use rustix::fs::{CWD, OFlags};
 use rustls_pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
 use super::directory::{Directory, Secrecy};
-use crate::identity::certificate::{Facts, fingerprint};
+use crate::identity::certificate::fingerprint;
+use crate::identity::files::check_anchor;
 use crate::identity::open::{BUNDLE_LIMIT, Opened};
 use crate::identity::{IdentityError, pem};
 
@@ -82,23 +82,13 @@ impl Offered {
         let text = Opened::open(CWD, path, path, OFlags::empty())?.read(BUNDLE_LIMIT)?;
         let offered = Self { path: path.to_owned(), text };
         for (certificate, _) in offered.blocks()? {
-            offered.check(&certificate)?;
+            check_anchor(&certificate, path)?;
         }
         Ok(offered)
     }
 
     fn blocks(&self) -> Result<Vec<(CertificateDer<'static>, &[u8])>, IdentityError> {
         pem::certificate_blocks(&self.text, &self.path)
-    }
-
-    fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), IdentityError> {
-        let bad = |what| IdentityError::BadCertificate { path: self.path.clone(), what };
-        let Facts { subject, issuer, is_authority, .. } = Facts::read(certificate).map_err(bad)?;
-        if !is_authority {
-            return Err(IdentityError::NotAuthority { path: self.path.clone(), subject, issuer });
-        }
-        TrustAnchors::new([certificate]).map_err(|error| bad(error.to_string()))?;
-        Ok(())
     }
 }
 
