@@ -12,8 +12,9 @@ use std::process::{Command, ExitCode};
 use crate::place;
 use crate::step::{self, Failure};
 
-/// Debian packages that the build needs: AWS-LC, the cryptography below TLS, is C.
-pub(crate) const BUILD: &[&str] = &["gcc", "libc6-dev", "pkg-config"];
+/// Debian packages that the build needs: AWS-LC, the cryptography below TLS, is C, and DTLS is
+/// the host's libssl.
+pub(crate) const BUILD: &[&str] = &["gcc", "libc6-dev", "libssl-dev", "pkg-config"];
 
 /// Debian packages that tests and benchmarks need: the build's, and strangers to talk to.
 pub(crate) const TESTS: &[&str] =

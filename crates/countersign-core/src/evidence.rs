@@ -78,6 +78,8 @@ impl fmt::Display for Proof {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {
+    /// DTLS 1.2 over UDP.
+    Dtls12,
     /// TLS 1.2 over TCP; only where policy opts in.
     Tls12,
     /// TLS 1.3 over TCP.
@@ -87,6 +89,7 @@ pub enum Mechanism {
 impl fmt::Display for Mechanism {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Dtls12 => "DTLS 1.2",
             Self::Tls12 => "TLS 1.2",
             Self::Tls13 => "TLS 1.3",
         })

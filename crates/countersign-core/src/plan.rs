@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::{
     AllowRule, ClientCertificates, Fault, IpsecFlags, PeerName, Policy, SecurityFlags,
-    SecurityProtocol, SecuritySettings, TargetTable, WsaError,
+    SecurityProtocol, SecuritySettings, TargetTable, WsaError, fold,
 };
 
 /// What a connecting socket must do.
@@ -197,14 +197,11 @@ impl Policy {
         let default = SecuritySettings::default();
         let settings = settings.unwrap_or(&default);
         self.check_protocol(settings)?;
-        let gates = self
-            .allow
-            .iter()
-            .map(|gate| gate.iter().filter(|rule| rule.covers(listen)).cloned().collect())
-            .filter(|gate: &Vec<AllowRule>| !gate.is_empty())
-            .collect();
-        let admission =
-            Admission { names: names.clone(), gates, demand: self.client_certificates() };
+        let admission = Admission {
+            names: names.clone(),
+            gates: self.gates(listen),
+            demand: self.client_certificates(),
+        };
         // Cleartext would pass by every rule about who may connect.
         let cleartext = match self.cleartext(settings) {
             Cleartext::DangerIfPeerCannot if admission.admits_anonymous() => {
@@ -213,6 +210,65 @@ impl Policy {
             _ => Cleartext::Never,
         };
         Ok(ServerPlan::Tls { admission, cleartext })
+    }
+
+    /// Decides what the peer at `peer` must prove, who greets a datagram socket on `listen` before
+    /// the socket has greeted it.
+    ///
+    /// A datagram socket talks to some peers by name and serves others, so two rules differ from
+    /// those of [`Self::plan_server`]: a peer whose address has no name may come in by a gate that
+    /// holds it; and peers must show a certificate unless policy says otherwise in so many words.
+    /// There is never cleartext.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError`] if the protocol is not to be had.
+    pub fn plan_inbound_datagrams(
+        &self,
+        settings: Option<&SecuritySettings>,
+        names: &TargetTable,
+        listen: SocketAddr,
+        peer: SocketAddr,
+    ) -> Result<Admission, PlanError> {
+        let default = SecuritySettings::default();
+        let settings = settings.unwrap_or(&default);
+        self.check_protocol(settings)?;
+        let gates = self.gates_wherever(listen);
+        let named = names.lookup(peer).or_else(|| self.targets.lookup(peer));
+        let names = match named {
+            Some((key, name)) => {
+                let mut only = TargetTable::default();
+                only.insert(key, name.clone());
+                only
+            }
+            None if gates.is_empty() => names.clone(),
+            None => TargetTable::default(),
+        };
+        let demand = self.client_certificates.unwrap_or(ClientCertificates::Require);
+        Ok(Admission { names, gates, demand })
+    }
+
+    /// Returns the gates of a datagram socket. One that is bound to every address of the host does
+    /// not learn at which of them a peer arrived, so the peer must pass as if at each.
+    fn gates_wherever(&self, listen: SocketAddr) -> Vec<Vec<AllowRule>> {
+        let rules = self.allow.iter().flatten().filter(|rule| rule.judges(listen));
+        let mut places: Vec<SocketAddr> = match fold(listen).ip().is_unspecified() {
+            true => rules.map(|rule| SocketAddr::new(rule.listen.ip(), listen.port())).collect(),
+            false => Vec::new(),
+        };
+        places.push(listen);
+        places.sort();
+        places.dedup();
+        places.into_iter().flat_map(|place| self.gates(place)).collect()
+    }
+
+    /// Returns the gates that speak of a listening address.
+    fn gates(&self, listen: SocketAddr) -> Vec<Vec<AllowRule>> {
+        self.allow
+            .iter()
+            .map(|gate| gate.iter().filter(|rule| rule.covers(listen)).cloned().collect())
+            .filter(|gate: &Vec<AllowRule>| !gate.is_empty())
+            .collect()
     }
 
     fn cleartext(&self, settings: &SecuritySettings) -> Cleartext {

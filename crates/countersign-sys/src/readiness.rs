@@ -133,13 +133,22 @@ impl ReadySet {
     ///
     /// As epoll_wait(2).
     pub fn next(&self, block: bool) -> io::Result<Option<u64>> {
+        self.next_within(if block { None } else { Some(Duration::ZERO) })
+    }
+
+    /// Returns the key of the next descriptor that is ready, and waits so long for one; `None` if
+    /// there is none then, or a signal came.
+    ///
+    /// # Errors
+    ///
+    /// As epoll_wait(2).
+    pub fn next_within(&self, time: Option<Duration>) -> io::Result<Option<u64>> {
         let mut events = [epoll::Event {
             flags: epoll::EventFlags::empty(),
             data: epoll::EventData::new_u64(0),
         }];
-        let zero = timespec(Duration::ZERO);
-        let timeout = if block { None } else { Some(&zero) };
-        match epoll::wait(&self.epoll, &mut events, timeout) {
+        let timeout = time.map(timespec);
+        match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
             Ok(0) | Err(Errno::INTR) => Ok(None),
             Ok(_) => {
                 let [event] = events;

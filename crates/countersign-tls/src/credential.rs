@@ -8,6 +8,7 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor};
 use webpki::EndEntityCert;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
+use zeroize::Zeroizing;
 
 use crate::names::StatedNames;
 use crate::provider::provider;
@@ -16,6 +17,7 @@ use crate::provider::provider;
 #[derive(Clone)]
 pub struct Credential {
     pub(crate) key: Arc<CertifiedKey>,
+    secret: Arc<Zeroizing<Vec<u8>>>,
     names: Vec<ProvedPeer>,
     not_before: Timestamp,
     not_after: Timestamp,
@@ -41,6 +43,7 @@ impl Credential {
         let not_before = time(validity.not_before.timestamp());
         let not_after = time(validity.not_after.timestamp());
 
+        let secret = Arc::new(Zeroizing::new(key.secret_der().to_vec()));
         let signer = provider()
             .key_provider
             .load_private_key(key)
@@ -48,12 +51,23 @@ impl Credential {
         let pair = CertifiedKey::new(chain, signer);
         // A key whose public half is unknown cannot be checked, so it is not taken on trust.
         pair.keys_match().map_err(|_| CredentialError::Mismatch)?;
-        Ok(Self { key: Arc::new(pair), names, not_before, not_after })
+        Ok(Self { key: Arc::new(pair), secret, names, not_before, not_after })
     }
 
     /// Returns the names that the certificate proves.
     pub fn names(&self) -> &[ProvedPeer] {
         &self.names
+    }
+
+    /// Returns the chain, end-entity certificate first.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.key.cert
+    }
+
+    /// Returns the private key as it came (PKCS #8, PKCS #1 or SEC 1), for an engine of another
+    /// protocol. The copy is wiped with the last clone of this credential. Never log it.
+    pub fn secret_der(&self) -> &[u8] {
+        &self.secret
     }
 
     /// Returns the proof of `asked` that peers will find in the certificate, if its issuer has no

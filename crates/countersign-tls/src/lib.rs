@@ -39,5 +39,7 @@ mod san;
 pub use san::{AlternativeName, KerberosName, encode};
 
 mod scope;
+pub use scope::{Answer, Question};
 
 mod verify;
+pub use verify::verify_peer;

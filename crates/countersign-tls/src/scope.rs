@@ -12,8 +12,9 @@ use std::sync::Arc;
 use countersign_core::{Admission, Asked, HandshakeError, ProvedPeer, Timestamp};
 
 /// What a connection wants to know of its peer.
+#[non_exhaustive]
 #[derive(Clone, Debug)]
-pub(crate) enum Question {
+pub enum Question {
     /// We are the client: is this whom I asked for?
     IsServer(Asked),
     /// We are the server: may the client at this address come in?
@@ -22,11 +23,12 @@ pub(crate) enum Question {
 
 /// What the peer's certificate proved.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+#[non_exhaustive]
+pub struct Answer {
     /// First the name that was asked for, if one was, then the others.
-    pub(crate) names: Vec<ProvedPeer>,
+    pub names: Vec<ProvedPeer>,
     /// Until when the certificate is good.
-    pub(crate) expires: Timestamp,
+    pub expires: Timestamp,
 }
 
 /// What came of a call.

@@ -46,6 +46,22 @@ impl Verifier {
     }
 }
 
+/// Judges a chain, end-entity certificate first, as the engine of this crate does: for engines
+/// of other protocols, so that all of them believe the same peers.
+///
+/// # Errors
+///
+/// [`HandshakeError`], a bad chain before a wrong name.
+pub fn verify_peer(
+    anchors: &TrustAnchors,
+    chain: &[CertificateDer<'_>],
+    question: &Question,
+    now: Timestamp,
+) -> Result<Answer, HandshakeError> {
+    let (leaf, intermediates) = chain.split_first().ok_or(HandshakeError::NoCertificate)?;
+    judge(anchors, leaf, intermediates, question, now)
+}
+
 fn judge(
     anchors: &TrustAnchors,
     leaf: &CertificateDer<'_>,

@@ -54,7 +54,7 @@ pub(crate) struct Generation {
     pub(crate) client: ClientConfig,
     pub(crate) server: Option<ServerConfig>,
     pub(crate) credential: Option<Credential>,
-    pub(crate) anchors: usize,
+    pub(crate) anchors: TrustAnchors,
     /// The policy files that there were; from now on they must be.
     policy_files: Vec<PathBuf>,
 }
@@ -134,7 +134,7 @@ impl Context {
 
     /// Returns how many authorities we believe.
     pub fn anchors(&self) -> usize {
-        self.current().anchors
+        self.current().anchors.len()
     }
 
     /// Returns the number of the generation in force; it grows with each change that was taken.
@@ -315,7 +315,6 @@ impl Sources {
         };
         let client = ClientConfig::new(&policy, &anchors, credential.as_ref());
         let server = credential.as_ref().map(|own| ServerConfig::new(&policy, &anchors, own));
-        let anchors = anchors.len();
         Ok(Generation { number, policy, client, server, credential, anchors, policy_files })
     }
 

@@ -35,6 +35,9 @@ mod clock;
 mod context;
 pub use context::{Context, ContextBuilder};
 
+mod datagram;
+pub use datagram::UdpSocket;
+
 mod error;
 pub use error::Error;
 

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use super::{Asked, Cleartext, ClientPlan, PlanError, ServerPlan};
 use crate::{
-    ClientCertificates, Policy, SecurityFlags, SecurityProtocol, SecuritySettings, TargetTable,
-    WsaError,
+    ClientCertificates, PeerName, Policy, SecurityFlags, SecurityProtocol, SecuritySettings,
+    TargetTable, WsaError,
 };
 
 fn policy(text: &str) -> Policy {
@@ -138,4 +138,39 @@ fn who_may_connect() {
     assert_eq!(named.admit(peer(), &alice()), Ok(()));
     assert!(named.admit(peer(), &["bob@A".parse().unwrap()]).is_err());
     assert!(named.admit("192.0.2.2:1".parse().unwrap(), &alice()).is_err(), "spec 5.6");
+}
+
+#[test]
+fn datagram_peers_are_named_or_pass_a_gate_and_never_anonymous() {
+    let listen = "192.0.2.1:1".parse().unwrap();
+    let (named, other) = ("192.0.2.9:1".parse().unwrap(), "192.0.2.8:1".parse().unwrap());
+    let (db1, web): (PeerName, PeerName) =
+        ("postgres/db1".parse().unwrap(), "web/w".parse().unwrap());
+    let mut names = TargetTable::default();
+    names.insert(named, db1.clone());
+    let plan = |policy: &str, names: &TargetTable, peer| {
+        let policy = Policy::parse(policy, "test").unwrap();
+        policy.plan_inbound_datagrams(None, names, listen, peer).unwrap()
+    };
+    let gate = "[[allow]]\nlisten = \"0.0.0.0:0\"\npeers = [\"web/w\"]\n";
+    let none = TargetTable::default();
+
+    assert!(plan("", &names, named).admit(named, std::slice::from_ref(&db1)).is_ok());
+    assert!(plan("", &names, named).admit(named, std::slice::from_ref(&web)).is_err());
+    assert!(plan("", &names, other).admit(other, std::slice::from_ref(&web)).is_err());
+    assert!(plan(gate, &names, other).admit(other, std::slice::from_ref(&web)).is_ok());
+    assert!(
+        plan(gate, &names, named).admit(named, std::slice::from_ref(&db1)).is_err(),
+        "a gate is for all"
+    );
+    let local = "[[allow]]\nlisten = \"127.0.0.1:1\"\npeers = [\"web/w\"]\n";
+    let everywhere: SocketAddr = "[::]:1".parse().unwrap();
+    let wide = policy(local).plan_inbound_datagrams(None, &none, everywhere, other).unwrap();
+    assert!(wide.admit(other, std::slice::from_ref(&web)).is_ok());
+    assert!(
+        wide.admit(other, std::slice::from_ref(&db1)).is_err(),
+        "it may have come to 127.0.0.1"
+    );
+    assert!(!plan("", &none, other).admits_anonymous());
+    assert!(plan("server.client-certificates = \"none\"", &none, other).admits_anonymous());
 }

@@ -1,0 +1,299 @@
+//! How peers come, prove who they are, and go.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use countersign_core::{Admission, Asked, HandshakeError};
+
+use super::{
+    Association, Endpoint, Entrant, Event, Heard, Hello, Live, Moment, Output, Passage, Peer,
+    Pending, Role, Sender, Side, TICK,
+};
+use crate::association::first;
+use crate::shape;
+
+/// How long a peer that sent a cookie has to send more: long, since to begin anew while its answer
+/// to the old attempt is on the way makes both fail.
+const COOKIE_PATIENCE: Duration = Duration::from_secs(5);
+
+impl Endpoint {
+    /// Starts an attempt of ours.
+    pub(super) fn attempt(
+        &self,
+        asked: Asked,
+        attempts: u32,
+        deadline: Instant,
+        now: Moment,
+    ) -> Result<Pending, HandshakeError> {
+        let engine = Association::client(&self.config, asked.clone(), now)?;
+        Ok(Pending {
+            random: engine.client_random(),
+            engine: Box::new(engine),
+            role: Role::Client { asked, attempts, heard: Heard::Nothing },
+            deadline,
+            wakes: None,
+        })
+    }
+
+    pub(super) fn handle_hello(
+        &mut self,
+        address: SocketAddr,
+        hello: &Hello,
+        datagram: &[u8],
+        now: Moment,
+        admission: &dyn Fn(SocketAddr) -> Option<Arc<Admission>>,
+    ) {
+        let known = self.peers.get(&address);
+        // An attempt that is known is repeated by libssl's own timer.
+        if known.is_some_and(|peer| peer.knows(&hello.random))
+            || (known.is_none() && self.peers.len() >= self.limits.peers)
+        {
+            return;
+        }
+        match self.gate.examine(&self.config, address, hello, datagram, now.instant) {
+            Passage::Stopped(Some(answer)) => {
+                self.events.push_back(Event::Transmit { to: address, datagram: answer });
+            }
+            Passage::Stopped(None) => {}
+            Passage::Passed(entrant) => {
+                if known.is_some_and(|peer| peer.prefers_ours(&hello.random)) {
+                    return;
+                }
+                let Some(admission) = admission(address) else { return };
+                self.admit(address, hello, *entrant, admission, now);
+            }
+        }
+    }
+
+    /// Begins a handshake with a peer that has been proved to be at its address. What holds with
+    /// it already goes on until this one has come to a good end.
+    fn admit(
+        &mut self,
+        address: SocketAddr,
+        hello: &Hello,
+        entrant: Entrant,
+        admission: Arc<Admission>,
+        now: Moment,
+    ) {
+        self.drop_pending(address);
+        while let Some((oldest, limit)) = self.half_open.surplus(address, &self.limits) {
+            self.drop_pending(oldest);
+            self.schedule(oldest, now);
+            let error = HandshakeError::Overloaded { limit };
+            self.events.push_back(Event::Failed { peer: oldest, began: Side::Theirs, error });
+        }
+        let engine = Association::server(&self.config, entrant, admission, address, now);
+        let pending = Pending {
+            engine: Box::new(engine),
+            role: Role::Server { ticket: self.half_open.add(address) },
+            random: hello.random,
+            deadline: now.instant + self.limits.handshake_timeout,
+            wakes: None,
+        };
+        self.peers.entry(address).or_default().pending = Some(pending);
+        self.settle_pending(address, now);
+    }
+
+    /// Hands a record in clear to the handshake that it can belong to. A live association takes
+    /// those too: a client whose peer's last flight was lost repeats its own from the beginning.
+    pub(super) fn handle_clear(
+        &mut self,
+        address: SocketAddr,
+        sender: Sender,
+        datagram: &[u8],
+        now: Moment,
+    ) {
+        let Some(peer) = self.peers.get_mut(&address) else { return };
+        if let Some(Pending { role: Role::Client { heard, .. }, .. }) = &mut peer.pending {
+            *heard = match (*heard, sender) {
+                (Heard::Nothing, Sender::Gate) => Heard::Cookie(now.instant + COOKIE_PATIENCE),
+                (_, Sender::Server) => Heard::Answer,
+                (before, _) => before,
+            };
+        }
+        match (&peer.pending, sender) {
+            (Some(Pending { role: Role::Client { .. }, .. }), Sender::Client)
+            | (Some(Pending { role: Role::Server { .. }, .. }), Sender::Server | Sender::Gate) => {}
+            (Some(_), _) => self.feed_pending(address, datagram, now),
+            (None, _) => self.feed_live(address, datagram, now),
+        }
+    }
+
+    pub(super) fn feed_pending(&mut self, address: SocketAddr, datagram: &[u8], now: Moment) {
+        let Some(peer) = self.peers.get_mut(&address) else { return };
+        let Some(pending) = &mut peer.pending else { return };
+        if !shape::is_for_handshake(datagram) {
+            return;
+        }
+        pending.engine.handle_datagram(datagram, now);
+        self.settle_pending(address, now);
+    }
+
+    pub(super) fn feed_live(&mut self, address: SocketAddr, datagram: &[u8], now: Moment) {
+        let Some(peer) = self.peers.get_mut(&address) else { return };
+        let Some(live) = &mut peer.live else { return };
+        live.engine.handle_datagram(datagram, now);
+        self.settle_live(address, now);
+    }
+
+    /// Does what a live association asks for.
+    pub(super) fn settle_live(&mut self, address: SocketAddr, now: Moment) {
+        let Some(peer) = self.peers.get_mut(&address) else { return };
+        let Some(live) = &mut peer.live else { return };
+        loop {
+            match live.engine.poll(now) {
+                Output::Transmit(datagram) => {
+                    self.events.push_back(Event::Transmit { to: address, datagram });
+                }
+                Output::Deliver(datagram) => {
+                    live.used = now.instant;
+                    self.events.push_back(Event::Deliver { from: address, datagram });
+                }
+                Output::Closed(how) => {
+                    self.events.push_back(Event::Closed { peer: address, error: how.err() });
+                    peer.live = None;
+                    return self.schedule(address, now);
+                }
+                Output::Secured(_) => {}
+                Output::Wait(_) => return,
+            }
+        }
+    }
+
+    /// Does what a handshake asks for.
+    pub(super) fn settle_pending(&mut self, address: SocketAddr, now: Moment) {
+        let Some(pending) = self.peers.get_mut(&address).and_then(|peer| peer.pending.take())
+        else {
+            return;
+        };
+        let mut pending = pending;
+        loop {
+            match pending.engine.poll(now) {
+                Output::Transmit(datagram) => {
+                    self.events.push_back(Event::Transmit { to: address, datagram });
+                }
+                Output::Secured(evidence) => {
+                    if let Role::Server { ticket } = pending.role {
+                        self.half_open.remove(ticket);
+                    }
+                    let Pending { engine, random, .. } = pending;
+                    let live = Live { engine, evidence, used: now.instant, random };
+                    self.peers.entry(address).or_default().live = Some(live);
+                    self.events.push_back(Event::Secured { peer: address });
+                    self.schedule(address, now);
+                    return self.settle_live(address, now);
+                }
+                Output::Closed(how) => {
+                    let error = how.err().unwrap_or(HandshakeError::Truncated);
+                    self.fail(address, pending, error, now);
+                    return self.schedule(address, now);
+                }
+                // Nothing is delivered before it is known from whom.
+                Output::Deliver(_) => {}
+                Output::Wait(wakes) => {
+                    pending.wakes = wakes;
+                    self.peers.entry(address).or_default().pending = Some(pending);
+                    return self.schedule(address, now);
+                }
+            }
+        }
+    }
+
+    /// Ends a handshake, or begins it anew if a forger could have ended it: in DTLS 1.2 anyone
+    /// can send a record in clear that breaks the protocol, or refuses us.
+    fn fail(&mut self, address: SocketAddr, pending: Pending, error: HandshakeError, now: Moment) {
+        let began = match pending.role {
+            Role::Server { ticket } => {
+                self.half_open.remove(ticket);
+                Side::Theirs
+            }
+            Role::Client { asked, attempts, .. } => {
+                let left = match error {
+                    HandshakeError::Protocol { .. } => attempts.checked_sub(1),
+                    HandshakeError::RefusedByPeer { .. } => attempts.checked_sub(3),
+                    _ => None,
+                };
+                let again = left.map(|left| self.attempt(asked, left, pending.deadline, now));
+                if let Some(Ok(again)) = again
+                    && now.instant < again.deadline
+                {
+                    self.peers.entry(address).or_default().pending = Some(again);
+                    return self.settle_pending(address, now);
+                }
+                Side::Ours
+            }
+        };
+        self.events.push_back(Event::Failed { peer: address, began, error });
+    }
+
+    /// Looks at a peer whose alarm has rung.
+    pub(super) fn expire(&mut self, address: SocketAddr, now: Moment) {
+        let Some(peer) = self.peers.get_mut(&address) else { return };
+        if let Some(pending) = &mut peer.pending {
+            if pending.deadline <= now.instant {
+                let after = self.limits.handshake_timeout;
+                if let Some(mut pending) = peer.pending.take() {
+                    if let Role::Client { attempts, .. } = &mut pending.role {
+                        *attempts = 0;
+                    }
+                    self.fail(address, pending, HandshakeError::TimedOut { after }, now);
+                }
+            } else if let Role::Client { asked, attempts, heard: Heard::Cookie(until) } =
+                &pending.role
+                && *until <= now.instant
+            {
+                let (asked, attempts, deadline) = (asked.clone(), *attempts, pending.deadline);
+                if let Ok(again) = self.attempt(asked, attempts, deadline, now) {
+                    self.peers.entry(address).or_default().pending = Some(again);
+                    self.settle_pending(address, now);
+                }
+            } else if pending.wakes.is_some_and(|at| at <= now.instant) {
+                pending.engine.handle_timeout(now);
+                self.settle_pending(address, now);
+            }
+        }
+        let idle = self.limits.idle;
+        let live = self.peers.get_mut(&address).and_then(|peer| peer.live.as_mut());
+        if let Some(live) = live.filter(|live| live.used + idle <= now.instant) {
+            live.engine.close();
+            self.settle_live(address, now);
+        }
+        self.schedule(address, now);
+    }
+
+    /// Forgets a handshake under way, without a word to the peer.
+    pub(super) fn drop_pending(&mut self, address: SocketAddr) {
+        let pending = self.peers.get_mut(&address).and_then(|peer| peer.pending.take());
+        if let Some(Pending { role: Role::Server { ticket }, .. }) = pending {
+            self.half_open.remove(ticket);
+        }
+    }
+
+    /// Sets a peer's alarm, or forgets the peer if nothing of it is left.
+    pub(super) fn schedule(&mut self, address: SocketAddr, now: Moment) {
+        let Some(peer) = self.peers.get_mut(&address) else { return };
+        if let Some(at) = peer.alarm.take() {
+            self.alarms.remove(&(at, address));
+        }
+        if peer.is_empty() {
+            self.peers.remove(&address);
+            return;
+        }
+        let alarm = alarm(peer, self.limits.idle, now.instant);
+        peer.alarm = alarm;
+        self.alarms.extend(alarm.map(|at| (at, address)));
+    }
+}
+
+fn alarm(peer: &Peer, idle: Duration, now: Instant) -> Option<Instant> {
+    let pending = peer.pending.as_ref().and_then(|it| {
+        let wakes = it.wakes.map(|at| at.max(now + TICK));
+        let patience = match it.role {
+            Role::Client { heard: Heard::Cookie(until), .. } => Some(until.max(now + TICK)),
+            _ => None,
+        };
+        first(first(wakes, patience), Some(it.deadline))
+    });
+    first(pending, peer.live.as_ref().map(|live| live.used + idle))
+}

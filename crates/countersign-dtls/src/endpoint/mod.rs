@@ -1,0 +1,303 @@
+//! What one UDP socket talks: associations with many peers.
+
+mod handshakes;
+
+mod limits;
+pub use limits::Limits;
+
+mod peer;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use countersign_core::{Admission, Asked, Evidence, HandshakeError, fold};
+
+use self::limits::HalfOpen;
+use self::peer::{Heard, Live, Peer, Pending, Role};
+use crate::association::Association;
+use crate::config::Config;
+use crate::engine::{Moment, Output, SealError};
+use crate::gate::{Entrant, Gate, Passage};
+use crate::shape::{self, Hello, Sender, Shape};
+
+/// All associations of one socket, by the address of the peer.
+///
+/// `handle_*`, [`Self::connect`] and [`Self::send`] take what comes; after each of them
+/// [`Self::poll`] is called until it has nothing more to say. Addresses are taken in any form, and
+/// given in the one of [`fold`].
+#[derive(Debug)]
+pub struct Endpoint {
+    config: Config,
+    limits: Limits,
+    gate: Gate,
+    peers: HashMap<SocketAddr, Peer>,
+    alarms: BTreeSet<(Instant, SocketAddr)>,
+    half_open: HalfOpen,
+    events: VecDeque<Event>,
+}
+
+/// What is to be done, or has happened.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum Event {
+    /// An association is over; the peer said so, or nothing was heard for too long.
+    Closed {
+        /// With whom.
+        peer: SocketAddr,
+        /// Why, if not in order.
+        error: Option<HandshakeError>,
+    },
+    /// A datagram of a peer that has proved who it is.
+    Deliver {
+        /// The peer.
+        from: SocketAddr,
+        /// What it sent.
+        datagram: Vec<u8>,
+    },
+    /// A handshake failed. What held before holds on.
+    Failed {
+        /// With whom.
+        peer: SocketAddr,
+        /// Who began it.
+        began: Side,
+        /// Why.
+        error: HandshakeError,
+    },
+    /// A peer has proved who it is; an association that was there before is replaced.
+    Secured {
+        /// The peer.
+        peer: SocketAddr,
+    },
+    /// Send this.
+    Transmit {
+        /// Where.
+        to: SocketAddr,
+        /// What.
+        datagram: Vec<u8>,
+    },
+}
+
+/// Who began a handshake.
+#[expect(clippy::exhaustive_enums, reason = "a conversation has two sides")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// We did.
+    Ours,
+    /// The peer did.
+    Theirs,
+}
+
+/// How things stand with a peer.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A handshake is under way.
+    Pending,
+    /// It has proved who it is.
+    Secured,
+    /// It is not known.
+    Stranger,
+}
+
+/// Why a datagram was not sent.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// There is no association with the peer.
+    NotSecured,
+    /// It is empty, or has more bytes than one datagram to this peer holds.
+    Size {
+        /// How many would fit.
+        fits: usize,
+    },
+}
+
+/// How often an attempt of ours is repeated that ended in what a forger could have sent.
+const ATTEMPTS: u32 = 4;
+/// The shortest wait, so that a clock that libssl reads differently makes no busy loop.
+const TICK: Duration = Duration::from_millis(1);
+
+impl Endpoint {
+    /// Makes one that knows nobody.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::OurSide`] if there is no randomness for cookies.
+    pub fn new(config: Config, limits: Limits, now: Instant) -> Result<Self, HandshakeError> {
+        Ok(Self {
+            config,
+            limits,
+            gate: Gate::new(now)?,
+            peers: HashMap::new(),
+            alarms: BTreeSet::new(),
+            half_open: HalfOpen::default(),
+            events: VecDeque::new(),
+        })
+    }
+
+    /// Uses this from the next handshake on; live associations keep what they have.
+    pub fn set_config(&mut self, config: Config) {
+        self.config = config;
+    }
+
+    /// Starts a handshake with `peer`, unless there is one under way or an association.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::OurSide`] if libssl cannot start.
+    pub fn connect(
+        &mut self,
+        peer: SocketAddr,
+        asked: Asked,
+        now: Moment,
+    ) -> Result<(), HandshakeError> {
+        let address = fold(peer);
+        if self.standing(address) != Standing::Stranger {
+            return Ok(());
+        }
+        let deadline = now.instant + self.limits.handshake_timeout;
+        let pending = self.attempt(asked, ATTEMPTS, deadline, now)?;
+        self.peers.entry(address).or_default().pending = Some(pending);
+        self.settle_pending(address, now);
+        Ok(())
+    }
+
+    /// Protects a datagram for `peer`.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]; nothing is sent then.
+    pub fn send(&mut self, peer: SocketAddr, plain: &[u8], now: Moment) -> Result<(), SendError> {
+        let address = fold(peer);
+        let live = self.peers.get_mut(&address).and_then(|peer| peer.live.as_mut());
+        let live = live.ok_or(SendError::NotSecured)?;
+        let sealed = live.engine.seal(plain);
+        live.used = now.instant;
+        let fits = live.engine.max_datagram_size();
+        self.settle_live(address, now);
+        sealed.map_err(|error| match error {
+            SealError::NoKeys => SendError::NotSecured,
+            SealError::Size => SendError::Size { fits },
+        })
+    }
+
+    /// Takes a datagram from the network. `admission` says who may come in from an address; it is
+    /// asked only for those who have proved that they are there.
+    pub fn handle_datagram(
+        &mut self,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Moment,
+        admission: &dyn Fn(SocketAddr) -> Option<Arc<Admission>>,
+    ) {
+        let address = fold(from);
+        match shape::of(datagram) {
+            Shape::Garbage => {}
+            Shape::ClientHello(hello) => {
+                self.handle_hello(address, &hello, datagram, now, admission);
+            }
+            Shape::Clear(sender) => self.handle_clear(address, sender, datagram, now),
+            Shape::Protected => {
+                self.feed_live(address, datagram, now);
+                self.feed_pending(address, datagram, now);
+            }
+        }
+    }
+
+    /// Learns that [`Self::next_deadline`] has come.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        let mut due = Vec::new();
+        while let Some((at, address)) = self.alarms.first().copied()
+            && at <= now.instant
+        {
+            self.alarms.pop_first();
+            if let Some(peer) = self.peers.get_mut(&address) {
+                peer.alarm = None;
+            }
+            due.push(address);
+        }
+        for address in due {
+            self.expire(address, now);
+        }
+    }
+
+    /// Returns what has happened, or is to be done, next.
+    pub fn poll(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Ends the association with a peer, and a handshake that is under way.
+    pub fn close(&mut self, peer: SocketAddr, now: Moment) {
+        let address = fold(peer);
+        self.drop_pending(address);
+        if let Some(live) = self.peers.get_mut(&address).and_then(|peer| peer.live.as_mut()) {
+            live.engine.close();
+            self.settle_live(address, now);
+        }
+        self.schedule(address, now);
+    }
+
+    /// Ends all associations.
+    pub fn close_all(&mut self, now: Moment) {
+        let all: Vec<SocketAddr> = self.peers.keys().copied().collect();
+        for peer in all {
+            self.close(peer, now);
+        }
+    }
+
+    /// Gives up a handshake that we began, since the network says that nobody is there.
+    pub fn give_up(&mut self, peer: SocketAddr, now: Moment) {
+        let address = fold(peer);
+        let pending = self.peers.get(&address).and_then(|peer| peer.pending.as_ref());
+        if pending.is_some_and(|it| matches!(it.role, Role::Client { .. })) {
+            self.drop_pending(address);
+            self.schedule(address, now);
+        }
+    }
+
+    /// Returns when [`Self::handle_timeout`] is to be called.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.alarms.first().map(|(at, _)| *at)
+    }
+
+    /// Returns how things stand with a peer.
+    pub fn standing(&self, peer: SocketAddr) -> Standing {
+        match self.peers.get(&fold(peer)) {
+            Some(Peer { live: Some(_), .. }) => Standing::Secured,
+            Some(Peer { pending: Some(_), .. }) => Standing::Pending,
+            _ => Standing::Stranger,
+        }
+    }
+
+    /// Returns what protects the conversation with a peer, once something does.
+    pub fn evidence(&self, peer: SocketAddr) -> Option<&Evidence> {
+        self.peers.get(&fold(peer))?.live.as_ref().map(|live| &*live.evidence)
+    }
+
+    /// Returns how many bytes one datagram to a peer holds.
+    pub fn max_datagram_size(&self, peer: SocketAddr) -> Option<usize> {
+        self.peers.get(&fold(peer))?.live.as_ref().map(|live| live.engine.max_datagram_size())
+    }
+
+    /// Returns the peers that have proved who they are, and those who are about to.
+    pub fn peers(&self) -> impl Iterator<Item = (SocketAddr, Standing)> {
+        self.peers.keys().map(|address| (*address, self.standing(*address)))
+    }
+
+    /// Returns how many addresses it holds anything for.
+    pub fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Returns whether it holds nothing for anyone.
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    /// Returns how many handshakes are under way that others began.
+    pub fn half_open(&self) -> usize {
+        self.half_open.len()
+    }
+}

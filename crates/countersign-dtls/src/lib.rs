@@ -1,0 +1,48 @@
+//! The DTLS engine of Countersign: datagrams in, datagrams out, and a proved name for each peer.
+//!
+//! ```text
+//!              ┌──────────────────── Endpoint ────────────────────┐
+//!  datagram ──▶│ shape ─ hello ─▶ Gate ── good cookie ─▶ Engine … │──▶ Event::Transmit
+//!  from where  │       └ other ────────────────────────▶ Engine … │──▶ Event::Secured, Deliver
+//!              └──────────────────────────────────────────────────┘
+//! ```
+//!
+//! An [`Endpoint`] is what one UDP socket talks: a table of associations by address, each of them
+//! an [`Engine`], of which [`Association`] is the one there is: DTLS 1.2 over the host's libssl,
+//! AEAD suites with ephemeral keys only, extended master secret required, no resumption, no
+//! renegotiation. Chains and names are judged by `countersign-tls`, as on streams.
+//!
+//! What strangers can make it hold is bounded by [`Limits`]: nothing at all before they have
+//! answered from the address they claim.
+//!
+//! This crate opens no socket and sees no file name: datagrams and the time come in as arguments.
+//! libssl alone looks at the host's clock, for the retransmission of handshakes
+//! ([`Association`] says more).
+
+#![deny(unsafe_code)]
+#![warn(missing_docs, clippy::missing_errors_doc, clippy::missing_panics_doc)]
+#![warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr)]
+
+mod endpoint;
+pub use endpoint::{Endpoint, Event, Limits, SendError, Side, Standing};
+
+mod engine;
+pub use engine::{Engine, Moment, Output, SealError};
+
+mod association;
+pub use association::Association;
+
+mod config;
+pub use config::Config;
+
+mod gate;
+
+mod verdict;
+
+mod shape;
+
+mod queue;
+
+mod error;
+
+mod libssl;

@@ -1,0 +1,9 @@
+//! Endpoints on a virtual network and a virtual clock: bad weather, attackers, floods and names.
+
+mod clock;
+mod net;
+
+mod attacks;
+mod flood;
+mod names;
+mod weather;

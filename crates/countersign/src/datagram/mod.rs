@@ -1,0 +1,8 @@
+//! Datagrams: one socket, many peers, a name for each.
+
+mod udp;
+pub use udp::UdpSocket;
+
+mod drive;
+
+mod state;

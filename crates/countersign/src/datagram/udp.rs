@@ -1,0 +1,468 @@
+//! The datagram socket that programs hold.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use countersign_dtls::{Config, SendError};
+use countersign_sys::{ReadySet, Signal};
+
+use super::state::{Open, State, now};
+use crate::core::{
+    Lifecycle, SecurityInfo, SecuritySettings, SocketKind, Stage, TargetTable, WsaError, fold,
+};
+use crate::{Context, Error, PeerName};
+
+/// A UDP socket that talks to many peers, each of which has proved who it is.
+///
+/// Used like [`std::net::UdpSocket`]: one datagram sent is one datagram received, or none. Say with
+/// [`Self::set_peer_target_name`] who must be at an address, then send there. The first datagram
+/// to a peer waits for its proof (DTLS 1.2), and nothing is ever sent in clear. A peer that sends
+/// first is asked for its proof before a byte of it is handed out: it must hold the name that is
+/// set for its address or, where none is, pass the policy's `[[allow]]` rules.
+///
+/// All methods take `&self`; one thread can receive while another sends. Handshakes advance inside
+/// [`Self::send_to`] and [`Self::recv_from`]; while no thread is in one of them, peers wait.
+///
+/// **Size.** A datagram has at most [`Self::max_datagram_size`] bytes and at least one; another
+/// size is refused with `WSAEMSGSIZE` (`WSAEINVAL` if it is empty), never cut.
+///
+/// **Non-blocking.** After [`Self::set_nonblocking`], wait until the descriptor of
+/// [`Self::as_fd`] can be read, then receive until `WouldBlock`. That descriptor (epoll(7)) stands
+/// for the socket, its timers and the datagrams that have been decrypted already. A first
+/// datagram to a peer fails with `WouldBlock` and starts the handshake: send it again later.
+///
+/// # Examples
+///
+/// ```no_run
+/// let socket = countersign::UdpSocket::bind("0.0.0.0:0")?;
+/// let (metrics, logs) = ("10.0.0.5:8125".parse()?, "10.0.0.6:514".parse()?);
+/// socket.set_peer_target_name(metrics, "statsd/metrics.example.com".parse()?)?;
+/// socket.set_peer_target_name(logs, "syslog/logs.example.com".parse()?)?;
+/// socket.send_to(b"requests:1|c", metrics)?;
+/// socket.send_to(b"<14>hello", logs)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct UdpSocket {
+    pub(super) socket: OwnedFd,
+    pub(super) ready: ReadySet,
+    pub(super) mail: Signal,
+    pub(super) context: Context,
+    pub(super) state: Mutex<State>,
+    pub(super) progress: Condvar,
+    pub(super) nonblocking: AtomicBool,
+}
+
+const SOCKET: u64 = 0;
+const MAIL: u64 = 1;
+
+impl UdpSocket {
+    /// Takes a local address with the context of the host.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], which says who must act and what to try.
+    pub fn bind(address: impl ToSocketAddrs) -> Result<Self, Error> {
+        Self::bind_with(&Context::host()?, address)
+    }
+
+    /// Takes a local address with this context, for this socket alone (SPEC 4.8).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::bind`].
+    pub fn bind_with(context: &Context, address: impl ToSocketAddrs) -> Result<Self, Error> {
+        let mut last = None;
+        for address in address.to_socket_addrs().map_err(Error::io("resolve the address"))? {
+            let socket = Self::unbound(context, address)?;
+            socket.set_security(None)?;
+            match socket.bind_to(address) {
+                Ok(()) => return Ok(socket),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::Io {
+            doing: "resolve the address".to_owned(),
+            source: io::ErrorKind::NotFound.into(),
+        }))
+    }
+
+    /// Makes a socket of the address family of `like`, to be set up in stages.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the kernel has none left.
+    pub fn unbound(context: &Context, like: SocketAddr) -> Result<Self, Error> {
+        let failed = || Error::io("make a socket");
+        let socket = countersign_sys::datagram_socket(like).map_err(failed())?;
+        let ready = ReadySet::new().map_err(failed())?;
+        let mail = Signal::new().map_err(failed())?;
+        ready.add(&socket, SOCKET).map_err(failed())?;
+        ready.add(&mail, MAIL).map_err(failed())?;
+        let local = match like {
+            SocketAddr::V4(_) => SocketAddr::from(([0; 4], 0)),
+            SocketAddr::V6(_) => SocketAddr::from(([0_u16; 8], 0)),
+        };
+        let state = State {
+            life: Lifecycle::new(SocketKind::Datagram),
+            settings: None,
+            names: TargetTable::default(),
+            local,
+            connected: None,
+            open: None,
+            mtu: Config::DEFAULT_MTU,
+            read_timeout: None,
+            write_timeout: None,
+            is_awaited: false,
+            alarm: None,
+            is_signalled: false,
+        };
+        Ok(Self {
+            socket,
+            ready,
+            mail,
+            context: context.clone(),
+            state: Mutex::new(state),
+            progress: Condvar::new(),
+            nonblocking: AtomicBool::new(false),
+        })
+    }
+
+    /// Sets security (`WSASetSocketSecurity`, SPEC 4); `None` is the default of the policy. A
+    /// datagram socket is secured without it as well, and `ALLOW_INSECURE` has no effect on it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Order`] a second time or too late, [`Error::Plan`] for a protocol that this host
+    /// does not provide.
+    pub fn set_security(&self, settings: Option<SecuritySettings>) -> Result<(), Error> {
+        let state = &mut *self.lock();
+        let mut life = state.life.clone();
+        life.set_security().map_err(|wsa| order(state, "set security", wsa))?;
+        let settings = settings.unwrap_or_default();
+        self.context.current().policy.check_protocol(&settings)?;
+        state.life = life;
+        state.settings = Some(settings);
+        Ok(())
+    }
+
+    /// Says who the peer at `address` must be (`WSASetSocketPeerTargetName`, SPEC 5). A zero
+    /// address or port stands for any.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Order`] if address and port are zero, on a connected socket, and with
+    /// `WSAEISCONN` if a peer that it concerns has an association under another name already:
+    /// [`Self::disconnect`] ends that.
+    pub fn set_peer_target_name(&self, address: SocketAddr, name: PeerName) -> Result<(), Error> {
+        let state = &mut *self.lock();
+        let mut life = state.life.clone();
+        life.set_peer_target_name(address).map_err(|wsa| order(state, "set a target name", wsa))?;
+        let mut names = state.names.clone();
+        names.insert(address, name);
+        if state.conflict(&names).is_some() {
+            let why = "a peer there has an association under another name";
+            return Err(Error::Order { doing: "set a target name", why, wsa: WsaError::IsConn });
+        }
+        state.life = life;
+        state.names = names;
+        Ok(())
+    }
+
+    /// Deletes the name for exactly this address (`WSADeleteSocketPeerTargetName`, SPEC 6); an
+    /// unknown address is no error. Live associations stay.
+    ///
+    /// # Errors
+    ///
+    /// None today.
+    pub fn delete_peer_target_name(&self, address: SocketAddr) -> Result<(), Error> {
+        let state = &mut *self.lock();
+        state
+            .life
+            .delete_peer_target_name()
+            .map_err(|wsa| order(state, "delete a target name", wsa))?;
+        state.names.remove(address);
+        Ok(())
+    }
+
+    /// Sets the largest UDP payload that is sent, handshakes included, before the first use;
+    /// 1,400 bytes is what passes nearly everywhere in one piece.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Order`] outside of 256 to 16,384, or after the first use.
+    pub fn set_mtu(&self, mtu: u16) -> Result<(), Error> {
+        let state = &mut *self.lock();
+        if state.open.is_some() || !(Config::MIN_MTU..=Config::MAX_MTU).contains(&mtu) {
+            let why = "it must be 256 to 16384, and set before the first use";
+            return Err(Error::Order { doing: "set the MTU", why, wsa: WsaError::Inval });
+        }
+        state.mtu = mtu;
+        Ok(())
+    }
+
+    /// Takes a local address, for this socket alone (SPEC 4.8).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] as bind(2), [`Error::Order`] a second time.
+    pub fn bind_to(&self, address: SocketAddr) -> Result<(), Error> {
+        let state = &mut *self.lock();
+        state.life.bind().map_err(|wsa| order(state, "bind", wsa))?;
+        countersign_sys::bind_datagrams(&self.socket, address)
+            .map_err(Error::io(format!("bind {address}")))?;
+        state.local =
+            countersign_sys::local_address(&self.socket).map_err(Error::io("find the address"))?;
+        state.life.completed_bind();
+        Ok(())
+    }
+
+    /// Talks to `peer` alone from now on, and returns once it has proved who it is. Associations
+    /// with others end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Plan`] if no name is known for the address (SPEC 5.5), and nothing was sent then;
+    /// [`Error::Handshake`] if the peer is not who it must be, and the socket is used up then;
+    /// `WouldBlock` on a non-blocking socket: the next send finds out how it went.
+    pub fn connect(&self, peer: SocketAddr) -> Result<(), Error> {
+        let mut state = self.lock();
+        let mut life = state.life.clone();
+        life.connect().map_err(|wsa| order(&state, "connect", wsa))?;
+        self.open(&mut state)?;
+        if let Some(open) = &state.open {
+            state.plan(open, peer)?;
+        }
+        countersign_sys::connect_datagrams(&self.socket, peer)
+            .map_err(Error::io(format!("connect to {peer}")))?;
+        state.local =
+            countersign_sys::local_address(&self.socket).map_err(Error::io("find the address"))?;
+        let only = fold(peer);
+        state.life = life;
+        state.connected = Some(only);
+        if let Some(open) = &mut state.open {
+            open.keep_mail_of(only);
+            let others: Vec<SocketAddr> =
+                open.endpoint.peers().map(|(other, _)| other).filter(|it| *it != only).collect();
+            for other in others {
+                open.endpoint.close(other, now());
+            }
+        }
+        match self.secure(state, only) {
+            Ok(mut state) => {
+                state.life.completed_connect(true);
+                Ok(())
+            }
+            Err(error) => {
+                self.lock().life.completed_connect(error.is_would_block());
+                Err(error)
+            }
+        }
+    }
+
+    /// Sends one datagram to `peer`, once it has proved who it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Plan`] if no name is known for the address (SPEC 5.5); [`Error::Handshake`] if the
+    /// peer is not who it must be; [`Error::Order`] with `WSAEMSGSIZE` or `WSAEINVAL` for its size;
+    /// [`Error::Io`] as sendto(2), `TimedOut` if a write time-out is over, `WouldBlock` on a
+    /// non-blocking socket.
+    pub fn send_to(&self, datagram: &[u8], peer: SocketAddr) -> Result<usize, Error> {
+        let mut state = self.lock();
+        let peer = fold(peer);
+        match (state.connected, state.life.stage()) {
+            (Some(only), _) if only != peer => {
+                return Err(order(&state, "send", WsaError::IsConn));
+            }
+            (_, Stage::Failed) => return Err(order(&state, "send", WsaError::NotConn)),
+            _ => {}
+        }
+        self.open(&mut state)?;
+        loop {
+            let sent = state.open.as_mut().map(|it| it.endpoint.send(peer, datagram, now()));
+            match sent {
+                Some(Ok(())) => return self.push_out(state, peer).map(|()| datagram.len()),
+                Some(Err(SendError::Size { .. })) => return Err(size(datagram)),
+                _ if datagram.is_empty() => return Err(size(datagram)),
+                _ => state = self.secure(state, peer)?,
+            }
+        }
+    }
+
+    /// Sends one datagram to the peer that the socket is connected to.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send_to`]; [`Error::Order`] with `WSAENOTCONN` on a socket that is not connected.
+    pub fn send(&self, datagram: &[u8]) -> Result<usize, Error> {
+        let peer = self.peer()?;
+        self.send_to(datagram, peer)
+    }
+
+    /// Receives one datagram of a peer that has proved who it is, and says where it came from.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Order`] with `WSAEMSGSIZE` if it is larger than `into`, which then holds its
+    /// beginning, the rest being lost; [`Error::Io`] with `WouldBlock` on a non-blocking socket, and
+    /// when a read time-out is over.
+    pub fn recv_from(&self, into: &mut [u8]) -> Result<(usize, SocketAddr), Error> {
+        let mut state = self.lock();
+        self.open(&mut state)?;
+        let deadline = state.read_timeout.map(|time| Instant::now() + time);
+        loop {
+            if let Some((from, datagram)) = state.open.as_mut().and_then(Open::take_mail) {
+                self.signal(&mut state);
+                let count = datagram.len().min(into.len());
+                if let (Some(to), Some(from)) = (into.get_mut(..count), datagram.get(..count)) {
+                    to.copy_from_slice(from);
+                }
+                if count < datagram.len() {
+                    let why = "the datagram is larger than the buffer, and its rest is lost";
+                    return Err(Error::Order { doing: "receive", why, wsa: WsaError::MsgSize });
+                }
+                return Ok((count, from));
+            }
+            state = self.progress(state, deadline, |open| open.has_mail()).map_err(would_block)?;
+        }
+    }
+
+    /// Receives one datagram of the peer that the socket is connected to.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::recv_from`]; [`Error::Order`] with `WSAENOTCONN` on a socket that is not
+    /// connected.
+    pub fn recv(&self, into: &mut [u8]) -> Result<usize, Error> {
+        self.peer()?;
+        Ok(self.recv_from(into)?.0)
+    }
+
+    /// Ends the association with a peer, if there is one; the next datagram makes a new one.
+    pub fn disconnect(&self, peer: SocketAddr) {
+        let mut state = self.lock();
+        if let Some(open) = &mut state.open {
+            open.endpoint.close(peer, now());
+        }
+        // What cannot be sent now, the peer finds out by silence.
+        let _ = state.flush(&self.socket, None);
+    }
+
+    /// Returns what protects the conversation with a peer, and who it is
+    /// (`WSAQuerySocketSecurity`, SPEC 7). It never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Order`] with `WSAENOTCONN` for a peer that has not proved who it is.
+    pub fn query(&self, peer: SocketAddr) -> Result<SecurityInfo, Error> {
+        let state = self.lock();
+        let evidence = state.open.as_ref().and_then(|open| open.endpoint.evidence(peer));
+        let evidence = evidence.ok_or_else(|| order(&state, "query", WsaError::NotConn))?;
+        Ok(SecurityInfo::secured(evidence.clone()))
+    }
+
+    /// Returns how many bytes one datagram to a peer holds; for one that is not known yet, how
+    /// many it surely will.
+    pub fn max_datagram_size(&self, peer: SocketAddr) -> usize {
+        /// Header, explicit nonce and tag of AES-GCM.
+        const OVERHEAD: usize = 37;
+        let state = self.lock();
+        let known = state.open.as_ref().and_then(|open| open.endpoint.max_datagram_size(peer));
+        known.unwrap_or_else(|| usize::from(state.mtu).saturating_sub(OVERHEAD))
+    }
+
+    /// Returns the address of this end.
+    ///
+    /// # Errors
+    ///
+    /// As getsockname(2).
+    pub fn local_addr(&self) -> Result<SocketAddr, Error> {
+        countersign_sys::local_address(&self.socket).map_err(Error::io("find the address"))
+    }
+
+    /// Returns the address of the peer that the socket is connected to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Order`] with `WSAENOTCONN` on a socket that is not connected.
+    pub fn peer_addr(&self) -> Result<SocketAddr, Error> {
+        self.peer()
+    }
+
+    /// Makes operations fail with `WouldBlock` where they would wait.
+    pub fn set_nonblocking(&self, nonblocking: bool) {
+        self.nonblocking.store(nonblocking, Ordering::Relaxed);
+    }
+
+    /// Bounds how long a receive waits; `None` is for ever. Then it fails with `WouldBlock`.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) {
+        self.lock().read_timeout = timeout;
+    }
+
+    /// Bounds how long a send waits for the handshake and for the kernel, beside the policy's
+    /// `limits.handshake-timeout-ms`. Then it fails with `TimedOut`; a handshake goes on.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) {
+        self.lock().write_timeout = timeout;
+    }
+
+    fn peer(&self) -> Result<SocketAddr, Error> {
+        let state = self.lock();
+        state.connected.ok_or_else(|| order(&state, "find the peer", WsaError::NotConn))
+    }
+}
+
+impl AsFd for UdpSocket {
+    /// A descriptor that can be read when there is something to receive or to go on with. The
+    /// socket itself is not given out: what is sent on it directly would be in clear.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ready.as_fd()
+    }
+}
+
+impl Drop for UdpSocket {
+    fn drop(&mut self) {
+        let mut state = self.lock();
+        if let Some(open) = &mut state.open {
+            open.endpoint.close_all(now());
+        }
+        // What cannot be sent now, the peers find out by silence.
+        let _ = state.flush(&self.socket, None);
+    }
+}
+
+fn size(datagram: &[u8]) -> Error {
+    if datagram.is_empty() {
+        let why = "an empty datagram cannot be protected";
+        return Error::Order { doing: "send", why, wsa: WsaError::Inval };
+    }
+    let why = "the datagram is larger than max_datagram_size";
+    Error::Order { doing: "send", why, wsa: WsaError::MsgSize }
+}
+
+/// A receive that waited in vain says so as those of the standard library do.
+fn would_block(error: Error) -> Error {
+    match error {
+        Error::Io { doing, source } if source.kind() == io::ErrorKind::TimedOut => {
+            Error::Io { doing, source: io::ErrorKind::WouldBlock.into() }
+        }
+        other => other,
+    }
+}
+
+pub(super) fn order(state: &State, doing: &'static str, wsa: WsaError) -> Error {
+    let why = match (wsa, state.life.stage()) {
+        (WsaError::IsConn, _) => "the socket is connected to another peer",
+        (WsaError::NotConn, Stage::Failed) => "its peer was refused, and the socket is used up",
+        (WsaError::NotConn, _) => "no peer there has proved who it is",
+        (_, Stage::Bound) => "the socket is bound already",
+        (_, Stage::Fresh) if doing == "set security" => "it was set before",
+        (_, Stage::Fresh) => "address and port are both zero",
+        _ => "the socket is not in the state for it",
+    };
+    Error::Order { doing, why, wsa }
+}
