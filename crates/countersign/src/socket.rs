@@ -82,18 +82,28 @@ impl Socket {
     pub fn stream(context: &Context, like: SocketAddr) -> Result<Self, Error> {
         let descriptor =
             countersign_sys::stream_socket(like).map_err(Error::io("make a socket"))?;
-        Ok(Self {
+        let life = Lifecycle::new(SocketKind::Stream);
+        Ok(Self::new(context, life, None, State::Open(descriptor, None)))
+    }
+
+    fn new(
+        context: &Context,
+        life: Lifecycle,
+        settings: Option<SecuritySettings>,
+        state: State,
+    ) -> Self {
+        Self {
             context: context.clone(),
-            life: Lifecycle::new(SocketKind::Stream),
-            settings: None,
+            life,
+            settings,
             names: TargetTable::default(),
             local: None,
             nonblocking: false,
             connect_timeout: None,
             handshake_timeout: None,
             failure: None,
-            state: State::Open(descriptor, None),
-        })
+            state,
+        }
     }
 
     /// Turns security on (`WSASetSocketSecurity`, SPEC 4); `None` is the default of the policy.
@@ -235,18 +245,9 @@ impl Socket {
         };
         match listener.next_event()? {
             Incoming::Accepted(stream, peer) => {
-                let accepted = Self {
-                    context: self.context.clone(),
-                    life: Lifecycle::accepted(&self.life),
-                    settings: self.settings.clone(),
-                    names: TargetTable::default(),
-                    local: None,
-                    nonblocking: false,
-                    connect_timeout: None,
-                    handshake_timeout: None,
-                    failure: None,
-                    state: State::Stream(stream),
-                };
+                let life = Lifecycle::accepted(&self.life);
+                let settings = self.settings.clone();
+                let accepted = Self::new(&self.context, life, settings, State::Stream(stream));
                 Ok((accepted, peer))
             }
             Incoming::Refused(refusal) => {
