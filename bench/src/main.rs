@@ -10,6 +10,7 @@
 
 mod bulk;
 mod cpu;
+mod datagrams;
 mod handshakes;
 mod peers;
 mod report;
@@ -42,6 +43,17 @@ fn main() -> ExitCode {
         "full handshakes, per second (X25519MLKEM768; OpenSSL: X25519)",
         &peers,
         |peer| handshakes::run(&material, peer, options.duration),
+    );
+    for size in [64, 1200] {
+        let title = format!("datagrams of {size} B that arrive, per second (DTLS 1.2)");
+        let peers = [Peer::Udp, Peer::Countersign, Peer::Openssl];
+        let run = |peer| datagrams::run(&material, peer, size, options.duration);
+        report.measure(&title, &peers, run);
+    }
+    report.measure(
+        "datagram handshakes, per second (DTLS 1.2 with cookie, X25519)",
+        &[Peer::Countersign, Peer::Openssl],
+        |peer| datagrams::handshakes(&material, peer, options.duration),
     );
     report.print();
     if let Some(path) = options.json

@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpListener as Plain, TcpStream as Tcp};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use countersign::core::PeerName;
-use countersign::{Context, TcpListener, TcpStream};
+use countersign::core::{ClientCertificates, PeerName};
+use countersign::{Context, Policy, TcpListener, TcpStream};
 use countersign_lab::{Authority, Issued, Leaf};
 use openssl::ssl::{SslAcceptor, SslConnector, SslFiletype, SslMethod, SslVersion};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -21,6 +21,7 @@ pub(crate) enum Peer {
     Openssl,
     Rustls,
     Tcp,
+    Udp,
 }
 
 impl fmt::Display for Peer {
@@ -30,6 +31,7 @@ impl fmt::Display for Peer {
             Self::Openssl => "OpenSSL",
             Self::Rustls => "rustls StreamOwned",
             Self::Tcp => "TCP in clear",
+            Self::Udp => "UDP in clear",
         })
     }
 }
@@ -90,12 +92,12 @@ pub(crate) struct Material {
     authority: Authority,
     issued: Issued,
     directory: tempfile::TempDir,
-    key: PathBuf,
-    chain: PathBuf,
-    root: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) chain: PathBuf,
+    pub(crate) root: PathBuf,
 }
 
-const HOST: &str = "db1.test";
+pub(crate) const HOST: &str = "db1.test";
 
 impl Material {
     pub(crate) fn make() -> Self {
@@ -156,6 +158,7 @@ impl Material {
                 })
             }
             Peer::Tcp => plain_server(|tcp| Ok(boxed(tcp))),
+            Peer::Udp => unreachable!("UDP has no streams"),
         }
     }
 
@@ -208,7 +211,23 @@ impl Material {
                 })
             }
             Peer::Tcp => Box::new(|address| Ok(boxed(plain(address)?))),
+            Peer::Udp => unreachable!("UDP has no streams"),
         }
+    }
+
+    /// Serves datagrams of anybody: clients of the others show no certificate either.
+    pub(crate) fn datagram_server_context(&self) -> Context {
+        let policy = Policy::default().with_client_certificates(ClientCertificates::None);
+        Context::builder()
+            .anchors(self.authority.anchors())
+            .credential(self.issued.credential())
+            .policy(policy)
+            .build()
+            .expect("a context")
+    }
+
+    pub(crate) fn datagram_client_context(&self) -> Context {
+        Context::builder().anchors(self.authority.anchors()).build().expect("a context")
     }
 }
 
@@ -219,7 +238,7 @@ impl Drop for Material {
     }
 }
 
-const LOOPBACK: &str = "127.0.0.1:0";
+pub(crate) const LOOPBACK: &str = "127.0.0.1:0";
 
 /// AES-256-GCM and the hybrid group, as Countersign has them; OpenSSL 3.0 has X25519 only.
 fn provider() -> Arc<CryptoProvider> {

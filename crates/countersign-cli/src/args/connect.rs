@@ -12,6 +12,10 @@ use super::{IdentityFiles, PolicyOption, TrustOption};
 /// proved to be is written to stderr. At the end of stdin the peer is told that no more will come; the
 /// command goes on until the peer ends too. A connection that is cut off by someone else is an
 /// error, never an end.
+///
+/// With --udp each line of stdin, its line end included, is one datagram (DTLS 1.2); a longer line than
+/// one holds is several. Datagrams have no end: once stdin has ended, the command waits until nothing
+/// has come for --linger-ms.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -27,7 +31,11 @@ Examples:
         --as alice@EXAMPLE.COM --trust /etc/ssl/prod-root.pem
 
   What the peer proved, for a script:
-    countersign connect --json db1.example.com 10.0.0.5:443 < /dev/null 2> evidence.json")]
+    countersign connect --json db1.example.com 10.0.0.5:443 < /dev/null 2> evidence.json
+
+  One line, one datagram:
+    echo requests:1 | countersign connect statsd/m.example.com 10.0.0.5:8125 --udp \\
+        --as web/a.example.com")]
 pub(crate) struct ConnectArguments {
     /// The name that the peer must prove: a host, class/host, user@REALM or spiffe://domain/path
     #[arg(value_name = "NAME")]
@@ -36,6 +44,20 @@ pub(crate) struct ConnectArguments {
     /// Where it is: HOST:PORT
     #[arg(value_name = "ADDR")]
     pub(crate) address: String,
+
+    /// Send datagrams, one for each line
+    #[arg(long, help_heading = "Datagrams")]
+    pub(crate) udp: bool,
+
+    /// After the end of stdin, wait until nothing has come for this long
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "1000",
+        requires = "udp",
+        help_heading = "Datagrams"
+    )]
+    pub(crate) linger_ms: u32,
 
     #[command(flatten)]
     pub(crate) options: ClientOptions,
@@ -47,6 +69,10 @@ pub(crate) struct ConnectArguments {
 /// loopback interface unless you say otherwise. Each of its connections becomes one to a peer that
 /// must prove its name. If it does not, the program's connection is closed without a byte, and the
 /// reason is logged.
+///
+/// With --udp, programs send plain datagrams here, and each program (address and port) has a secured
+/// socket of its own there, until it and the peer have been silent for --idle-ms. Datagrams of a
+/// program whose peer is refused are lost.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -56,7 +82,11 @@ Examples:
     psql -h 127.0.0.1
 
   A port of the loopback interface can be written alone:
-    countersign forward --listen 8080 --to www.example.com:443 --name www.example.com")]
+    countersign forward --listen 8080 --to www.example.com:443 --name www.example.com
+
+  Programs on this host send metrics as they always did:
+    countersign forward --udp --listen 8125 --to 10.0.0.5:8125 --name statsd/m.example.com \\
+        --as web/a.example.com")]
 pub(crate) struct ForwardArguments {
     /// Where plain programs connect to: PORT (of 127.0.0.1) or ADDRESS:PORT; port 0 is any
     #[arg(long, value_name = "ADDR")]
@@ -71,11 +101,32 @@ pub(crate) struct ForwardArguments {
     pub(crate) name: String,
 
     #[command(flatten)]
+    pub(crate) datagrams: DatagramOptions,
+
+    #[command(flatten)]
     pub(crate) options: ClientOptions,
 
-    /// Serve at most this many connections at once; more wait
+    /// Serve at most this many connections at once; more wait, and datagrams of more are lost
     #[arg(long, value_name = "N", default_value = "1024")]
     pub(crate) max_connections: NonZeroU32,
+}
+
+/// What relays of datagrams share.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DatagramOptions {
+    /// Carry datagrams (DTLS 1.2 over UDP), not connections
+    #[arg(long, help_heading = "Datagrams")]
+    pub(crate) udp: bool,
+
+    /// Forget whoever has been silent for this long
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "60000",
+        requires = "udp",
+        help_heading = "Datagrams"
+    )]
+    pub(crate) idle_ms: NonZeroU32,
 }
 
 /// What both share.

@@ -2,7 +2,7 @@
 //! completions. Nothing here knows what a name or an address is; that is `request`'s.
 
 mod connect;
-pub(crate) use connect::{ClientOptions, ConnectArguments, ForwardArguments};
+pub(crate) use connect::{ClientOptions, ConnectArguments, DatagramOptions, ForwardArguments};
 
 mod files;
 pub(crate) use files::{IdentityFiles, PolicyOption, TrustOption};

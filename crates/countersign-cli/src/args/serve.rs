@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use clap::{ArgGroup, Args};
 
-use super::{IdentityFiles, PolicyOption, TrustOption};
+use super::{DatagramOptions, IdentityFiles, PolicyOption, TrustOption};
 
 /// Listen under a name, and hand authenticated clients to a program, a plain service, or an echo
 ///
@@ -17,6 +17,10 @@ use super::{IdentityFiles, PolicyOption, TrustOption};
 /// A program started by --exec finds its peer on stdin and stdout, and in its environment
 /// COUNTERSIGN_PEER (the proved name, absent for a client that proved none), COUNTERSIGN_PROOF (how
 /// it was proved) and COUNTERSIGN_PEER_ADDRESS.
+///
+/// With --udp clients send datagrams (DTLS 1.2), and each has a plain UDP socket of its own to the
+/// service of --to, until both have been silent for --idle-ms. Those without a certificate are
+/// refused unless the policy says otherwise; refusals are not logged.
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("service").required(true).args(["echo", "to", "exec"]),
@@ -34,7 +38,10 @@ Examples:
 
   A certificate of any authority:
     countersign serve www.example.com --listen 0.0.0.0:443 --to 127.0.0.1:8080 \\
-        --certificate /etc/ssl/www.pem --key /etc/ssl/private/www.key"
+        --certificate /etc/ssl/www.pem --key /etc/ssl/private/www.key
+
+  Protect a plain UDP service on this host:
+    countersign serve statsd/m.example.com --udp --listen 0.0.0.0:8125 --to 127.0.0.1:8126"
 )]
 pub(crate) struct ServeArguments {
     /// The name that we prove: a host, class/host or spiffe://domain/path
@@ -49,7 +56,7 @@ pub(crate) struct ServeArguments {
     #[arg(long, help_heading = "What clients reach")]
     pub(crate) echo: bool,
 
-    /// Relay clients to this plain TCP service: HOST:PORT
+    /// Relay clients to this plain TCP (or UDP) service: HOST:PORT
     #[arg(long, value_name = "ADDR", help_heading = "What clients reach")]
     pub(crate) to: Option<String>,
 
@@ -81,11 +88,14 @@ pub(crate) struct ServeArguments {
     #[command(flatten)]
     pub(crate) policy: PolicyOption,
 
+    #[command(flatten)]
+    pub(crate) datagrams: DatagramOptions,
+
     /// Serve one client, then exit
     #[arg(long)]
     pub(crate) once: bool,
 
-    /// Serve at most this many clients at once; more wait
+    /// Serve at most this many clients at once; more wait, and datagrams of more are lost
     #[arg(long, value_name = "N", default_value = "1024")]
     pub(crate) max_connections: NonZeroU32,
 }

@@ -15,7 +15,7 @@ impl Output {
     pub(crate) fn demo_begins(&self, asked: &PeerName) {
         if self.is_text() {
             self.lines(vec![
-                format!("In each case the client asks for {asked}.").into(),
+                format!("In each case of TCP the client asks for {asked}.").into(),
                 "The sockets are real (loopback), the authorities temporary; nothing stays behind."
                     .into(),
                 "".into(),

@@ -8,7 +8,8 @@ pub(crate) use host::{HostRequest, Own};
 
 mod task;
 pub(crate) use task::{
-    Connect, Dial, Doctor, Explain, Forward, Generate, Identity, Serve, Service, Task,
+    Carried, Connect, Dial, Doctor, Explain, Forward, Generate, Identity, Idle, Linger, Serve,
+    Service, Task,
 };
 
 use countersign::PeerName;

@@ -11,8 +11,8 @@ use countersign::identity::DEFAULT_VALIDITY;
 
 use super::{Address, HostRequest, Own, peer_name};
 use crate::args::{
-    Arguments, ClientOptions, Command, ExplainArguments, ForwardArguments, GenerateKind,
-    IdentityCommand, ServeArguments,
+    Arguments, ClientOptions, Command, ConnectArguments, DatagramOptions, ExplainArguments,
+    ForwardArguments, GenerateKind, IdentityCommand, ServeArguments,
 };
 use crate::failure::Failure;
 
@@ -34,7 +34,23 @@ pub(crate) enum Task {
 pub(crate) struct Connect {
     pub(crate) host: HostRequest,
     pub(crate) dial: Dial,
+    pub(crate) carried: Carried<Linger>,
 }
+
+/// What is carried, and what must be known besides if it is datagrams.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Carried<T> {
+    Datagrams(T),
+    Streams,
+}
+
+/// How long to wait for more datagrams once there are none to send.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Linger(pub(crate) Duration);
+
+/// How long somebody may be silent before he is forgotten.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Idle(pub(crate) Duration);
 
 /// Where to connect to, and who must be there.
 #[derive(Clone, Debug)]
@@ -54,6 +70,7 @@ pub(crate) struct Serve {
     pub(crate) name: PeerName,
     pub(crate) listen: Address,
     pub(crate) service: Service,
+    pub(crate) carried: Carried<Idle>,
     pub(crate) is_once: bool,
     pub(crate) max_connections: u32,
 }
@@ -72,6 +89,7 @@ pub(crate) struct Forward {
     pub(crate) host: HostRequest,
     pub(crate) listen: Address,
     pub(crate) dial: Dial,
+    pub(crate) carried: Carried<Idle>,
     pub(crate) max_connections: u32,
 }
 
@@ -117,10 +135,7 @@ impl Task {
     pub(crate) fn new(typed: Arguments) -> Result<Self, Failure> {
         let home = typed.shared.home;
         Ok(match typed.command {
-            Command::Connect(typed) => Self::Connect(Connect {
-                dial: Dial::new(&typed.name, &typed.address, &typed.options)?,
-                host: HostRequest::of_client(home, typed.options)?,
-            }),
+            Command::Connect(typed) => Self::Connect(Connect::new(home, typed)?),
             Command::Demo(_) => Self::Demo,
             Command::Doctor(typed) => {
                 Self::Doctor(Doctor { host: HostRequest::new(home, typed.policy) })
@@ -136,6 +151,31 @@ impl Task {
             }
             Command::Serve(typed) => Self::Serve(Serve::new(home, typed)?),
         })
+    }
+}
+
+impl Connect {
+    fn new(home: Option<PathBuf>, typed: ConnectArguments) -> Result<Self, Failure> {
+        let carried = if typed.udp {
+            check_datagrams(&typed.options)?;
+            Carried::Datagrams(Linger(Duration::from_millis(u64::from(typed.linger_ms))))
+        } else {
+            Carried::Streams
+        };
+        Ok(Self {
+            carried,
+            dial: Dial::new(&typed.name, &typed.address, &typed.options)?,
+            host: HostRequest::of_client(home, typed.options)?,
+        })
+    }
+}
+
+impl Carried<Idle> {
+    fn new(typed: &DatagramOptions) -> Self {
+        if !typed.udp {
+            return Self::Streams;
+        }
+        Self::Datagrams(Idle(Duration::from_millis(u64::from(typed.idle_ms.get()))))
     }
 }
 
@@ -159,6 +199,15 @@ impl Serve {
             return Err(Failure::usage(what, "name a host, class/host or spiffe://domain/path"));
         }
         let host = HostRequest::of_server(home, &name, &typed)?;
+        let carried = Carried::new(&typed.datagrams);
+        if typed.datagrams.udp && !typed.exec.is_empty() {
+            let what = "--exec cannot be used with --udp: a program reads a stream, not datagrams";
+            return Err(Failure::usage(what, "name a plain UDP service with --to, or use --echo"));
+        }
+        if typed.datagrams.udp && typed.once {
+            let what = "--once cannot be used with --udp: datagrams have no end to wait for";
+            return Err(Failure::usage(what, "leave one of them out"));
+        }
         let mut words = typed.exec.into_iter();
         let service = match (words.next(), typed.to) {
             (Some(program), _) => Service::Program { program, arguments: words.collect() },
@@ -170,6 +219,7 @@ impl Serve {
             name,
             listen: Address::to_listen(&typed.listen)?,
             service,
+            carried,
             is_once: typed.once,
             max_connections: typed.max_connections.get(),
         })
@@ -178,7 +228,11 @@ impl Serve {
 
 impl Forward {
     fn new(home: Option<PathBuf>, typed: ForwardArguments) -> Result<Self, Failure> {
+        if typed.datagrams.udp {
+            check_datagrams(&typed.options)?;
+        }
         Ok(Self {
+            carried: Carried::new(&typed.datagrams),
             listen: Address::to_listen(&typed.listen)?,
             dial: Dial::new(&typed.name, &typed.to, &typed.options)?,
             host: HostRequest::of_client(home, typed.options)?,
@@ -222,6 +276,16 @@ impl Explain {
             settings: settings(typed.danger_allow_insecure)?,
         })
     }
+}
+
+/// Datagrams are DTLS 1.2 or nothing, so there is no danger to ask for.
+fn check_datagrams(options: &ClientOptions) -> Result<(), Failure> {
+    let danger = match (options.danger_allow_insecure, options.danger_allow_tls12) {
+        (true, _) => "--danger-allow-insecure cannot be used with --udp: no datagram goes in clear",
+        (_, true) => "--danger-allow-tls12 cannot be used with --udp, which is always DTLS 1.2",
+        _ => return Ok(()),
+    };
+    Err(Failure::usage(danger, "leave one of them out"))
 }
 
 fn settings(danger_allow_insecure: bool) -> Result<SecuritySettings, Failure> {

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use countersign::TcpStream;
 
 use super::join::{Counter, End, PIECE};
-use super::{dial, host};
+use super::{datagrams, dial, host};
 use crate::exit::Verdict;
 use crate::failure::Failure;
 use crate::render::{Output, Traffic};
-use crate::request::Connect;
+use crate::request::{Carried, Connect};
 
 /// Connects, and carries bytes until the peer ends.
 ///
@@ -23,6 +23,9 @@ use crate::request::Connect;
 ///
 /// Those of connecting, and of a conversation that was broken off.
 pub(super) fn run(request: &Connect, output: &Output) -> Result<Verdict, Failure> {
+    if let Carried::Datagrams(linger) = request.carried {
+        return datagrams::connect(request, linger, output);
+    }
     let context = host::context(&request.host)?;
     dial::warn(&context, &request.dial, output);
     let stream = dial::dial(&context, &request.dial)?;
@@ -158,7 +161,7 @@ fn converse(conversation: &Arc<Conversation>) -> Result<(), Failure> {
 }
 
 /// The stdout of the standard library keeps what follows the last line end.
-fn unbuffered_stdout() -> Result<File, Failure> {
+pub(super) fn unbuffered_stdout() -> Result<File, Failure> {
     let stdout = io::stdout().as_fd().try_clone_to_owned();
     stdout.map(File::from).map_err(Failure::io("use stdout"))
 }

@@ -1,6 +1,6 @@
 //! `forward`: plain programs reach a secured peer.
 
-use std::net::{TcpListener as PlainListener, TcpStream as PlainStream};
+use std::net::{SocketAddr, TcpListener as PlainListener, TcpStream as PlainStream};
 use std::thread;
 
 use countersign::Context;
@@ -8,11 +8,11 @@ use countersign::Context;
 use super::join::{End, Side, join, keep_alive};
 use super::serve::{PAUSE, is_exhausted};
 use super::slots::Slots;
-use super::{dial, host};
+use super::{datagrams, dial, host};
 use crate::exit::Verdict;
 use crate::failure::Failure;
 use crate::render::Output;
-use crate::request::{Dial, Forward};
+use crate::request::{Carried, Dial, Forward};
 
 /// Listens and forwards, for ever.
 ///
@@ -20,18 +20,16 @@ use crate::request::{Dial, Forward};
 ///
 /// If it cannot listen (any more).
 pub(super) fn run(request: &Forward, output: &Output) -> Result<Verdict, Failure> {
+    if let Carried::Datagrams(idle) = request.carried {
+        return datagrams::forward(request, idle, output);
+    }
     let context = host::context(&request.host)?;
     dial::warn(&context, &request.dial, output);
     let doing = || format!("listen on {}", request.listen);
     let listener = PlainListener::bind(request.listen.resolve()?.as_slice());
     let listener = listener.map_err(Failure::io(doing()))?;
     let local = listener.local_addr().map_err(Failure::io(doing()))?;
-    if !local.ip().is_loopback() {
-        output.warning(&format!(
-            "{local} is not on the loopback interface: whoever reaches it has a protected \
-             connection from there on, and none before"
-        ));
-    }
+    warn_of_strangers(local, output);
     output.forwarding(local, &request.dial.address.to_string(), &request.dial.name);
     let slots = Slots::new(request.max_connections);
     thread::scope(|scope| {
@@ -64,6 +62,16 @@ pub(super) fn run(request: &Forward, output: &Output) -> Result<Verdict, Failure
     })
 }
 
+/// Says that programs of other hosts reach us in clear.
+pub(super) fn warn_of_strangers(local: SocketAddr, output: &Output) {
+    if !local.ip().is_loopback() {
+        output.warning(&format!(
+            "{local} is not on the loopback interface: whoever reaches it has a protected \
+             connection from there on, and none before"
+        ));
+    }
+}
+
 enum Trouble {
     /// It was broken off later.
     Broken(Failure),
@@ -75,7 +83,7 @@ fn forward(
     context: &Context,
     request: &Dial,
     plain: &PlainStream,
-    from: std::net::SocketAddr,
+    from: SocketAddr,
     output: &Output,
 ) -> Result<(), Trouble> {
     let stream = dial::dial(context, request).map_err(|why| {

@@ -2,6 +2,8 @@
 
 mod conversation;
 
+mod datagrams;
+
 mod demo;
 pub(crate) use demo::{Outcome, Scenario};
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use countersign::{Context, Error, Incoming, TcpListener};
 
+use super::datagrams;
 use super::host;
 use super::join::keep_alive;
 use super::service;
@@ -13,7 +14,7 @@ use super::slots::Slots;
 use crate::exit::Verdict;
 use crate::failure::Failure;
 use crate::render::Output;
-use crate::request::{Address, Serve};
+use crate::request::{Address, Carried, Serve};
 
 /// Listens and serves, for ever or once.
 ///
@@ -21,6 +22,9 @@ use crate::request::{Address, Serve};
 ///
 /// If it cannot listen (any more); with `--once` also what went wrong with the client.
 pub(super) fn run(request: &Serve, output: &Output) -> Result<Verdict, Failure> {
+    if let Carried::Datagrams(idle) = request.carried {
+        return datagrams::serve(request, idle, output);
+    }
     let context = host::context(&request.host)?;
     let listener = listen(&context, &request.listen)?;
     output.listening(listener.local_addr(), &request.name);

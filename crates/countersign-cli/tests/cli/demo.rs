@@ -13,8 +13,8 @@ fn everything_is_as_expected_and_nothing_stays_behind() {
     demo.env_clear().env("TMPDIR", session.path("tmp"));
     let demo = finish(&mut demo, b"").success();
     let text = demo.text();
-    assert!(text.contains("\nok   8 of 8 as expected, in "), "{text}");
-    assert_eq!(text.lines().filter(|line| line.starts_with("ok   ")).count(), 9, "{text}");
+    assert!(text.contains("\nok   9 of 9 as expected, in "), "{text}");
+    assert_eq!(text.lines().filter(|line| line.starts_with("ok   ")).count(), 10, "{text}");
     for words in [
         "connected to postgres/db1.example.com (certificate SRVName)",
         "protected by TLS 1.3, TLS_AES_256_GCM_SHA384, X25519MLKEM768",
@@ -24,6 +24,10 @@ fn everything_is_as_expected_and_nothing_stays_behind() {
         "the peer's certificate expired at ",
         "the peer does not speak TLS",
         "asked for postgres/db1.example.com, the peer proved http/proxy.example.com",
+        "protected by DTLS 1.2, ",
+        "and to syslog/db2.example.com (certificate SRVName)",
+        "the third was refused: asked for statsd/db3.example.com, the peer proved http/db3",
+        "bytes on the wire, and none of the text among them\n",
         "countersign identity init",
     ] {
         assert!(text.contains(words), "no {words:?} in\n{text}");
@@ -36,8 +40,8 @@ fn everything_is_as_expected_and_nothing_stays_behind() {
 #[test]
 fn programs_read_the_same() {
     let demo = Session::empty().run(&["demo", "--json"]).success().json();
-    assert_eq!(demo["as_expected"], 8);
-    assert_eq!(demo["total"], 8);
+    assert_eq!(demo["as_expected"], 9);
+    assert_eq!(demo["total"], 9);
     let scenarios = demo["scenarios"].as_array().unwrap();
     let names: Vec<&str> = scenarios.iter().map(|it| it["name"].as_str().unwrap()).collect();
     assert_eq!(
@@ -50,11 +54,13 @@ fn programs_read_the_same() {
             "expired",
             "plain-client",
             "machine-in-the-middle",
-            "plain-server"
+            "plain-server",
+            "datagrams"
         ]
     );
     for scenario in scenarios {
-        let outcome = if scenario["name"] == "right-name" { "connected" } else { "refused" };
+        let connects = scenario["name"] == "right-name" || scenario["name"] == "datagrams";
+        let outcome = if connects { "connected" } else { "refused" };
         assert_eq!(scenario["outcome"], outcome, "{scenario}");
         assert_eq!(scenario["as_expected"], true, "{scenario}");
         assert!(scenario["milliseconds"].as_f64().unwrap() > 0.0, "{scenario}");

@@ -2,6 +2,7 @@
 //! we did not write. Each test has a directory of its own and touches nothing else.
 
 mod connect;
+mod datagrams;
 mod demo;
 mod forward;
 mod generate;

@@ -3,6 +3,8 @@
 mod attempt;
 pub(super) use attempt::{Attempt, attempt};
 
+mod datagrams;
+
 mod recorder;
 
 mod scenario;

@@ -1,4 +1,5 @@
-//! What the demo tries. In each the client asks for the same name, and a recorder keeps what passes.
+//! What the demo tries. In each the client asks for the same name (but for datagrams, which have a
+//! name for each peer), and a recorder keeps what passes.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener as PlainListener, TcpStream as Plain};
@@ -10,6 +11,7 @@ use countersign::core::HandshakeError;
 use countersign::{Context, Incoming, TcpStream};
 
 use super::attempt::{Attempt, SECRET, attempt, text};
+use super::datagrams::names_on_one_socket;
 use super::recorder::{Recorder, Recording};
 use super::scenario::{Outcome, Scenario};
 use super::stage::{Issuer, PATIENCE, Seen, Server, Stage, listen, name};
@@ -20,7 +22,7 @@ use crate::run::join::{Side, join};
 type Try = fn(&Stage) -> Result<Scenario, Failure>;
 
 /// In the order in which they are shown.
-pub(super) const ALL: [Try; 8] = [
+pub(super) const ALL: [Try; 9] = [
     right_name,
     another_host,
     another_service,
@@ -29,6 +31,7 @@ pub(super) const ALL: [Try; 8] = [
     plain_client,
     machine_in_the_middle,
     plain_server,
+    names_on_one_socket,
 ];
 
 fn right_name(stage: &Stage) -> Result<Scenario, Failure> {
