@@ -45,9 +45,10 @@ impl Channel {
     pub(super) fn secured(
         socket: Tcp,
         engine: Engine,
-        inbound: Inbound,
+        mut inbound: Inbound,
         evidence: Evidence,
     ) -> Self {
+        inbound.allow_bulk();
         let engine = Box::new(Mutex::new(engine));
         let evidence = Box::new(evidence);
         Self::new(socket, inbound, Protection::Tls { engine, evidence })

@@ -4,17 +4,28 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 /// A buffer that grows with the traffic and shrinks when the traffic stops.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inbound {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    largest: usize,
+}
+
+impl Default for Inbound {
+    /// One for a peer that has proved nothing yet.
+    fn default() -> Self {
+        Self { bytes: Vec::new(), start: 0, end: 0, largest: STRANGER }
+    }
 }
 
 /// The first size: a handshake flight, or a short message.
 const SMALL: usize = 4 * 1024;
-/// The last size: four records, beyond which larger reads no longer pay.
-const LARGE: usize = 68 * 1024;
+/// The last size during the handshake: four records.
+const STRANGER: usize = 68 * 1024;
+/// The last size once the handshake is over, reached in bulk only; a fuller read wakes
+/// this side less often.
+const BULK: usize = 256 * 1024;
 
 impl Inbound {
     /// Receives what is there, behind what is unused; zero is the end.
@@ -30,7 +41,7 @@ impl Inbound {
             (self.start, self.end) = (0, self.end - self.start);
         }
         if self.end == self.bytes.len() {
-            let size = (self.bytes.len() * 2).clamp(SMALL, LARGE);
+            let size = (self.bytes.len() * 2).clamp(SMALL, self.largest);
             if size == self.bytes.len() {
                 return Err(io::Error::other("the engine takes no more input"));
             }
@@ -40,14 +51,19 @@ impl Inbound {
         let offered = room.len();
         let count = countersign_sys::receive(socket, room, wait)?;
         self.end += count;
-        if count == offered && self.start == 0 && self.bytes.len() < LARGE {
-            let size = (self.bytes.len() * 4).min(LARGE);
+        if count == offered && self.start == 0 && self.bytes.len() < self.largest {
+            let size = (self.bytes.len() * 4).min(self.largest);
             self.bytes.resize(size, 0);
         } else if self.end < SMALL && self.bytes.len() > SMALL {
             self.bytes.truncate(SMALL);
             self.bytes.shrink_to(SMALL);
         }
         Ok(count)
+    }
+
+    /// Lets it grow to the size for bulk, now that the peer is known.
+    pub(crate) fn allow_bulk(&mut self) {
+        self.largest = BULK;
     }
 
     /// Returns what is unused.
