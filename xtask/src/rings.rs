@@ -110,7 +110,7 @@ fn tests() -> Result<(), Failure> {
 /// In two parts: the command and the library are both called `countersign`, and in one run Cargo
 /// would let them write over each other. The library comes last, so its pages are the ones to read.
 fn docs() -> Result<(), Failure> {
-    let common = ["doc", "--no-deps", "--document-private-items"];
+    let common = ["doc", "--no-deps", "--all-features", "--document-private-items"];
     let command: &[&str] = &["--package=countersign-cli"];
     let rest: &[&str] = &["--workspace", "--exclude=countersign-cli"];
     for part in [command, rest] {

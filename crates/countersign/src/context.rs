@@ -25,6 +25,8 @@ use crate::identity::{self, IdentityError, Stamp, Store, variable};
 #[derive(Clone, Debug)]
 pub struct Context {
     shared: Arc<Shared>,
+    /// Whether this handle looks at the files by itself, or somebody does it for it who may wait.
+    looks: bool,
 }
 
 #[derive(Debug)]
@@ -155,11 +157,33 @@ impl Context {
         // The state changes field by field, but none of them promises anything about another that
         // a panic in between could break: the worst is a look too many.
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.looked.elapsed() >= LOOK {
+        if self.looks && state.looked.elapsed() >= LOOK {
             state.looked = Instant::now();
             state.look(sources);
         }
         state.current.clone()
+    }
+}
+
+/// For those that must not wait for files: they look elsewhere.
+#[cfg(feature = "tokio")]
+impl Context {
+    /// Returns whether it is time to look at the files; `false` also while somebody does.
+    pub(crate) fn is_look_due(&self) -> bool {
+        match self.shared.state.try_lock() {
+            Ok(state) => state.looked.elapsed() >= LOOK,
+            Err(_) => false,
+        }
+    }
+
+    /// Looks at the files, if it is time to.
+    pub(crate) fn look(&self) {
+        let _ = Self { looks: true, ..self.clone() }.current();
+    }
+
+    /// Returns a handle that never looks at the files by itself.
+    pub(crate) fn without_looks(&self) -> Self {
+        Self { looks: false, ..self.clone() }
     }
 }
 
@@ -276,7 +300,8 @@ impl ContextBuilder {
             looked: Instant::now(),
             failure: None,
         };
-        Ok(Context { shared: Arc::new(Shared { sources, state: Mutex::new(state) }) })
+        let shared = Arc::new(Shared { sources, state: Mutex::new(state) });
+        Ok(Context { shared, looks: true })
     }
 }
 

@@ -52,4 +52,7 @@ pub use socket::Socket;
 mod stream;
 pub use stream::TcpStream;
 
+#[cfg(feature = "tokio")]
+pub mod tokio;
+
 pub use countersign_sys::Interest;

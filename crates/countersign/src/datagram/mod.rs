@@ -3,6 +3,9 @@
 mod udp;
 pub use udp::UdpSocket;
 
+#[cfg(feature = "tokio")]
+mod asynchronous;
+
 mod drive;
 
 mod state;

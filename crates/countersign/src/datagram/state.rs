@@ -45,6 +45,8 @@ pub(super) struct Open {
     pub(super) outbox: VecDeque<(SocketAddr, Vec<u8>)>,
     failures: HashMap<SocketAddr, (Instant, Failure)>,
     buffer: Vec<u8>,
+    /// How many datagrams have been taken from the kernel.
+    pub(super) heard: u64,
 }
 
 /// Why nobody has proved who is at an address.
@@ -91,6 +93,7 @@ impl Open {
             outbox: VecDeque::new(),
             failures: HashMap::new(),
             buffer: vec![0; 1 << 16],
+            heard: 0,
         })
     }
 
@@ -180,6 +183,7 @@ impl State {
         for _ in 0..BURST {
             match countersign_sys::receive_from(socket, &mut open.buffer) {
                 Ok((count, from)) => {
+                    open.heard += 1;
                     let datagram = open.buffer.get(..count).unwrap_or_default();
                     open.endpoint.handle_datagram(from, datagram, now(), &admission);
                 }

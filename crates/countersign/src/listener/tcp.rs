@@ -258,6 +258,12 @@ impl TcpListener {
         self.nonblocking.store(nonblocking, Ordering::Relaxed);
     }
 
+    /// Goes by this handle of its context from now on.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn replace_context(&mut self, context: Context) {
+        self.context = context;
+    }
+
     /// Decides for a client that reached this host at `local`.
     fn plan(&self, generation: &Generation, local: SocketAddr) -> Result<ServerPlan, Error> {
         let names = lock(&self.names);
