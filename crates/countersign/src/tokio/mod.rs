@@ -1,7 +1,7 @@
 //! The same sockets for programs on tokio.
 //!
 //! One set of types says what is wanted: policies, names and settings are staged on
-//! [`Socket`](crate::Socket) and [`Context`](crate::Context) as in blocking programs, and what comes
+//! [`Socket`](crate::Socket) and [`Context`] as in blocking programs, and what comes
 //! out of them is waited for here. A secured [`TcpStream`] is `AsyncRead + AsyncWrite`, a
 //! [`TcpListener`] hands out clients that have been authenticated, a [`UdpSocket`] carries datagrams
 //! to many peers.
