@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{PeerName, Timestamp, WsaError};
+use crate::{KerberosFailure, PeerName, Timestamp, WsaError};
 
 /// Who must act for the next attempt to succeed.
 #[expect(clippy::exhaustive_enums, reason = "the four parties are complete by definition")]
@@ -39,6 +39,9 @@ pub enum HandshakeError {
         /// The time here.
         now: Timestamp,
     },
+    /// The Kerberos proof inside the connection did not come about.
+    #[error(transparent)]
+    Kerberos(#[from] KerberosFailure),
     /// The peer did not send a certificate, and one is required.
     #[error("the peer sent no certificate, and one is required")]
     NoCertificate,
@@ -131,6 +134,7 @@ impl HandshakeError {
     /// Returns who must act.
     pub fn fault(&self) -> Fault {
         match self {
+            Self::Kerberos(failure) => failure.fault(),
             Self::OurSide { .. } | Self::Overloaded { .. } => Fault::Host,
             _ => Fault::Peer,
         }
@@ -143,6 +147,7 @@ impl HandshakeError {
                 "look at the peer's certificate with `openssl x509 -text`, and have it issued anew"
             }
             Self::Expired { .. } => "renew the peer's certificate, or check the clock of this host",
+            Self::Kerberos(failure) => return failure.hint(),
             Self::NoCertificate => {
                 "give the peer a certificate that this host trusts (`countersign identity issue`), \
                  or do not require one"
@@ -183,6 +188,7 @@ impl HandshakeError {
     /// Returns the Winsock number (SPEC 3).
     pub fn wsa(&self) -> WsaError {
         match self {
+            Self::Kerberos(failure) => failure.wsa(),
             Self::TimedOut { .. } => WsaError::TimedOut,
             _ => WsaError::Acces,
         }
