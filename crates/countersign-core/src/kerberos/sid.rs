@@ -52,7 +52,7 @@ impl FromStr for Sid {
     fn from_str(text: &str) -> Result<Self, SidError> {
         let wrong = |why| SidError { why };
         let rest = text.strip_prefix("S-1-").or_else(|| text.strip_prefix("s-1-"));
-        let mut words = rest.ok_or(wrong("it does not begin with S-1-"))?.split('-');
+        let mut words = rest.ok_or_else(|| wrong("it does not begin with S-1-"))?.split('-');
         let authority = words.next().unwrap_or_default();
         let authority = match authority.strip_prefix("0x") {
             Some(digits) if is_number(digits, 16) => u64::from_str_radix(digits, 16),
@@ -63,7 +63,7 @@ impl FromStr for Sid {
         let mut parts = Vec::new();
         for word in words.take(Self::MAX_PARTS + 1) {
             let part = word.parse().ok().filter(|_| is_number(word, 10));
-            parts.push(part.ok_or(wrong("a part of it is not a number of 32 bits"))?);
+            parts.push(part.ok_or_else(|| wrong("a part of it is not a number of 32 bits"))?);
         }
         Self::new(authority, parts)
     }
