@@ -1,19 +1,26 @@
 //! One TLS conversation, as a state machine without a socket.
 
+mod first_bytes;
+use first_bytes::{FIRST_BYTES, is_client_greeting, looks_like_tls, not_tls};
+
+mod proof;
+pub use proof::{ProofBinding, Proven};
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use countersign_core::{
-    Admission, Asked, Evidence, HandshakeError, Host, Mechanism, PeerName, SessionId, Timestamp,
+    Admission, Asked, Evidence, HandshakeError, Host, KerberosUse, Mechanism, PeerName, ProvedPeer,
+    SessionId, Timestamp,
 };
 use rustls::{ClientConnection, Connection, ProtocolVersion, ServerConnection};
 use rustls_pki_types::ServerName;
 
 use crate::config::{ClientConfig, ServerConfig};
 use crate::error::from_rustls;
+use crate::link::{Client, Greeting, Link, NO_APPLICATION_PROTOCOL};
 use crate::scope::{self, Answer, Question};
-use crate::verify::printable;
 
 /// Sealed bytes that may wait to be transmitted, and the size of one write to the socket. Three
 /// records: a fourth would pass one loopback segment and the 64 KiB of segmentation offload, which
@@ -31,13 +38,20 @@ const RECORD: usize = 1 << 14;
 /// One TLS conversation.
 ///
 /// `handle_*` take what comes from the world, [`Self::poll`] says what became of the handshake,
-/// [`Self::transmit`] gives what goes out. Plaintext passes by [`Self::seal`] and [`Self::open`],
+/// [`Self::transmit`] gives what goes out. A proof inside the connection, if the peers agreed on one, passes by
+/// [`Self::proof_input`] and [`Self::seal_proof`] until [`Self::conclude`]. Plaintext passes by [`Self::seal`] and [`Self::open`],
 /// and does so only once `poll` has handed out the [`Evidence`]. Every error is final.
 #[derive(Debug)]
 pub struct Engine {
-    connection: Connection,
+    link: Link,
+    /// What a server answers its client with, once that has greeted.
+    choice: Option<ServerConfig>,
     question: Arc<Question>,
     answer: Option<Answer>,
+    /// Why the peer's certificate does not do, unless a proof inside the connection stands in.
+    deferred: Option<HandshakeError>,
+    /// What part a proof inside the connection has.
+    inner_proof: KerberosUse,
     phase: Phase,
     /// Whether [`Self::poll`] has handed out the evidence, also if something failed later.
     is_evidence_out: bool,
@@ -48,7 +62,13 @@ pub struct Engine {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
+    /// TLS is under way.
     Handshaking,
+    /// TLS is done, and the proof inside is under way.
+    Proving,
+    /// So is the proof; the evidence has not been handed out.
+    Proved(Box<Evidence>),
+    /// The evidence is out.
     Secured,
     Failed(HandshakeError),
 }
@@ -64,6 +84,9 @@ enum Plaintext {
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum Output {
+    /// TLS is done, and the peers have agreed on a proof inside the connection: it must be bound
+    /// to this, and concluded before anything else. Said once.
+    Prove(ProofBinding),
     /// It is done: the peer is who it must be, and plaintext may flow. Said once.
     Secured(Box<Evidence>),
     /// It needs more input.
@@ -83,7 +106,7 @@ pub enum Opened {
 }
 
 impl Engine {
-    /// Starts as the client that asks for a peer.
+    /// Starts as the client that asks for a peer, which proves its name by a certificate.
     ///
     /// # Errors
     ///
@@ -93,33 +116,78 @@ impl Engine {
         asked: Asked,
         now: Timestamp,
     ) -> Result<Self, HandshakeError> {
-        let name = server_name(&asked);
-        let question = Arc::new(Question::IsServer(asked));
-        let (made, _) =
-            scope::enter(Some(&question), now, || ClientConnection::new(config.0.clone(), name));
-        Ok(Self::new(made.map_err(|error| from_rustls(&error))?.into(), question))
+        Self::client_offering(config, asked, KerberosUse::Off, now)
     }
 
-    /// Starts as the server for a client at `peer`.
+    /// Starts as the client that asks for a peer, and offers it a proof inside the connection.
+    ///
+    /// A peer that takes the offer must conclude that proof, and its certificate may be any; with
+    /// one that does not, its certificate must do, or the proof is required and the peer refused.
     ///
     /// # Errors
     ///
-    /// [`HandshakeError::OurSide`] if the library cannot start.
+    /// [`HandshakeError::OurSide`] if the library cannot start, or if a proof is to be offered to a
+    /// peer without a name.
+    pub fn client_offering(
+        config: &ClientConfig,
+        asked: Asked,
+        offer: KerberosUse,
+        now: Timestamp,
+    ) -> Result<Self, HandshakeError> {
+        let name = server_name(&asked);
+        let (config, question) = match (offer, &asked) {
+            (KerberosUse::Off, _) => (&config.plain, Question::IsServer(asked)),
+            (_, Asked::Name { .. }) => (&config.proving, Question::MayBeServer(asked)),
+            _ => {
+                let what = "a proof was to be offered to a peer without a name".to_owned();
+                return Err(HandshakeError::OurSide { what });
+            }
+        };
+        let question = Arc::new(question);
+        let made = scope::enter(Some(&question), now, None, || {
+            ClientConnection::new(config.clone(), name)
+        });
+        let connection = made.0.map_err(|error| from_rustls(&error))?;
+        Ok(Self::new(Link::Running(connection.into()), question, offer))
+    }
+
+    /// Starts as the server for a client at `peer`, who may have the choice between a certificate
+    /// and a proof inside the connection, as the admission says.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::OurSide`] if the library cannot start, or there is neither a certificate
+    /// to show nor another proof.
     pub fn server(
         config: &ServerConfig,
         admission: Arc<Admission>,
         peer: SocketAddr,
     ) -> Result<Self, HandshakeError> {
-        let made = ServerConnection::new(config.0.clone()).map_err(|error| from_rustls(&error))?;
-        Ok(Self::new(made.into(), Arc::new(Question::MayConnect(admission, peer))))
+        let offer = admission.kerberos();
+        let question = Arc::new(Question::MayConnect(admission, peer));
+        if offer != KerberosUse::Off {
+            let link = Link::Greeting(Greeting::default());
+            let choice = Some(config.clone());
+            return Ok(Self { choice, ..Self::new(link, question, offer) });
+        }
+        let plain = config.plain.clone().ok_or_else(|| HandshakeError::OurSide {
+            what: "there is no certificate to prove who we are".to_owned(),
+        })?;
+        let made = ServerConnection::new(plain).map_err(|error| from_rustls(&error))?;
+        Ok(Self::new(Link::Running(made.into()), question, offer))
     }
 
-    fn new(mut connection: Connection, question: Arc<Question>) -> Self {
-        connection.set_buffer_limit(Some(TRANSMIT_LIMIT));
+    fn new(mut link: Link, question: Arc<Question>, inner_proof: KerberosUse) -> Self {
+        if let Some(connection) = link.running_mut() {
+            connection.set_buffer_limit(Some(TRANSMIT_LIMIT));
+        }
         Self {
-            connection,
+            link,
+            choice: None,
             question,
             answer: None,
+            deferred: None,
+            inner_proof,
             phase: Phase::Handshaking,
             is_evidence_out: false,
             first_bytes: Vec::new(),
@@ -148,7 +216,7 @@ impl Engine {
             self.first_bytes.extend(wire.iter().take(room));
         }
         while !wire.is_empty() {
-            match self.connection.read_tls(&mut wire) {
+            match self.link.read(&mut wire) {
                 Ok(0) | Err(_) => break,
                 Ok(_) => {}
             }
@@ -161,15 +229,65 @@ impl Engine {
 
     /// Has the library look at what it was given.
     fn process(&mut self, now: Timestamp) -> Result<Plaintext, HandshakeError> {
-        let connection = &mut self.connection;
+        if let Link::Greeting(greeting) = &mut self.link {
+            match greeting.look() {
+                Ok(None) => return Ok(Plaintext::None),
+                Ok(Some(client)) => self.answer_greeting(client, now)?,
+                Err((error, alert)) => {
+                    let error = self.explain(&error);
+                    self.link = Link::Ended(alert);
+                    return Err(self.fail(error));
+                }
+            }
+        }
+        let Some(connection) = self.link.running_mut() else { return Ok(Plaintext::None) };
         let question = (self.phase == Phase::Handshaking).then_some(&self.question);
-        let (state, outcome) = scope::enter(question, now, || connection.process_new_packets());
+        let (state, outcome) =
+            scope::enter(question, now, self.deferred.take(), || connection.process_new_packets());
         self.answer = outcome.answer.or_else(|| self.answer.take());
+        self.deferred = outcome.deferred;
         match state {
             Ok(state) if state.plaintext_bytes_to_read() > 0 => Ok(Plaintext::Waits),
             Ok(_) => Ok(Plaintext::None),
             Err(error) => {
                 let error = outcome.refusal.unwrap_or_else(|| self.explain(&error));
+                Err(self.fail(error))
+            }
+        }
+    }
+
+    /// Chooses what to talk to a client with, by what it offers.
+    fn answer_greeting(&mut self, client: Client, now: Timestamp) -> Result<(), HandshakeError> {
+        let config = self.choice.take();
+        let plain = config.as_ref().and_then(|config| config.plain.as_ref());
+        let chosen = match (&config, plain) {
+            (Some(config), _) if client.offers_proof => {
+                if let Question::MayConnect(admission, peer) = &*self.question {
+                    self.question = Arc::new(Question::WhoElse(admission.clone(), *peer));
+                }
+                &config.proving
+            }
+            (_, Some(plain)) if self.inner_proof != KerberosUse::Require => {
+                self.inner_proof = KerberosUse::Off;
+                plain
+            }
+            _ => {
+                self.link = Link::Ended(NO_APPLICATION_PROTOCOL.to_vec());
+                return Err(self.fail(HandshakeError::KerberosRequired));
+            }
+        };
+        let (answered, outcome) =
+            scope::enter(Some(&self.question), now, None, || client.answer(chosen));
+        match answered {
+            Ok(connection) => {
+                let mut connection = Connection::from(connection);
+                connection.set_buffer_limit(Some(TRANSMIT_LIMIT));
+                self.link = Link::Running(connection);
+                Ok(())
+            }
+            Err((error, alert)) => {
+                let error = outcome.refusal.unwrap_or_else(|| from_rustls(&error));
+                self.link = Link::Ended(alert);
                 Err(self.fail(error))
             }
         }
@@ -186,7 +304,7 @@ impl Engine {
             Phase::Failed(error) => Err(error),
             Phase::Handshaking if !self.may_be_tls() => Err(self.fail(not_tls(&self.first_bytes))),
             Phase::Secured if self.peer_has_closed() => Ok(()),
-            Phase::Handshaking | Phase::Secured => Err(self.fail(HandshakeError::Truncated)),
+            _ => Err(self.fail(HandshakeError::Truncated)),
         }
     }
 
@@ -198,15 +316,32 @@ impl Engine {
     pub fn poll(&mut self, now: Timestamp) -> Result<Output, HandshakeError> {
         match &self.phase {
             Phase::Failed(error) => Err(error.clone()),
-            Phase::Handshaking if !self.connection.is_handshaking() => {
-                let evidence = self.evidence(now).map_err(|error| self.fail(error))?;
-                self.phase = Phase::Secured;
-                self.is_evidence_out = true;
-                self.first_bytes = Vec::new();
-                Ok(Output::Secured(Box::new(evidence)))
+            Phase::Handshaking if self.is_tls_done() => {
+                match self.after_tls(now).map_err(|error| self.fail(error))? {
+                    After::Prove(binding) => {
+                        self.phase = Phase::Proving;
+                        Ok(Output::Prove(binding))
+                    }
+                    After::Judged(evidence) => Ok(self.secured(evidence)),
+                }
+            }
+            Phase::Proved(evidence) => {
+                let evidence = evidence.clone();
+                Ok(self.secured(evidence))
             }
             _ => Ok(Output::Wait),
         }
+    }
+
+    fn secured(&mut self, evidence: Box<Evidence>) -> Output {
+        self.phase = Phase::Secured;
+        self.is_evidence_out = true;
+        self.first_bytes = Vec::new();
+        Output::Secured(evidence)
+    }
+
+    fn is_tls_done(&self) -> bool {
+        self.link.running().is_some_and(|connection| !connection.is_handshaking())
     }
 
     /// Takes plaintext to protect, and returns how much of it was taken: none before the evidence
@@ -218,8 +353,9 @@ impl Engine {
         if self.phase != Phase::Secured {
             return 0;
         }
-        if self.connection.protocol_version() != Some(ProtocolVersion::TLSv1_2) {
-            return io::Write::write(&mut self.connection.writer(), plain).unwrap_or(0);
+        let Some(connection) = self.link.running_mut() else { return 0 };
+        if connection.protocol_version() != Some(ProtocolVersion::TLSv1_2) {
+            return io::Write::write(&mut connection.writer(), plain).unwrap_or(0);
         }
         if self.tls12_records == 0 {
             let what = "TLS 1.2 cannot protect more with the keys of one connection".to_owned();
@@ -229,7 +365,7 @@ impl Engine {
         let records = usize::try_from(self.tls12_records).unwrap_or(usize::MAX);
         let room = plain.len().min(records.saturating_mul(RECORD));
         let plain = plain.get(..room).unwrap_or_default();
-        let taken = io::Write::write(&mut self.connection.writer(), plain).unwrap_or(0);
+        let taken = io::Write::write(&mut connection.writer(), plain).unwrap_or(0);
         self.tls12_records -= taken.div_ceil(RECORD) as u64;
         taken
     }
@@ -247,7 +383,8 @@ impl Engine {
                 _ => Ok(Opened::Starved),
             };
         }
-        match io::Read::read(&mut self.connection.reader(), into) {
+        let Some(connection) = self.link.running_mut() else { return Ok(Opened::Starved) };
+        match io::Read::read(&mut connection.reader(), into) {
             Ok(0) if into.is_empty() => Ok(Opened::Data(0)),
             Ok(0) => Ok(Opened::Closed),
             Ok(count) => Ok(Opened::Data(count)),
@@ -264,22 +401,24 @@ impl Engine {
     ///
     /// Those of `wire`; nothing is lost, and what was not taken still waits.
     pub fn transmit(&mut self, wire: &mut dyn io::Write) -> io::Result<usize> {
-        self.connection.write_tls(wire)
+        self.link.transmit(wire)
     }
 
     /// Returns whether something waits for [`Self::transmit`].
     pub fn wants_transmit(&self) -> bool {
-        self.connection.wants_write()
+        self.link.wants_transmit()
     }
 
     /// Tells the peer that we will send no more (close_notify).
     pub fn close(&mut self) {
-        self.connection.send_close_notify();
+        if let Some(connection) = self.link.running_mut() {
+            connection.send_close_notify();
+        }
     }
 
-    /// Returns whether the handshake is still under way.
+    /// Returns whether the handshake is still under way, the proof inside included.
     pub fn is_handshaking(&self) -> bool {
-        self.phase == Phase::Handshaking
+        matches!(self.phase, Phase::Handshaking | Phase::Proving | Phase::Proved(_))
     }
 
     /// Returns whether what the peer has sent could be TLS; nothing yet could.
@@ -291,7 +430,7 @@ impl Engine {
 
     /// Returns whether this end is the client.
     pub fn is_client(&self) -> bool {
-        matches!(self.connection, Connection::Client(_))
+        matches!(self.link, Link::Running(Connection::Client(_)))
     }
 
     /// Returns whether the peer has sent any byte during the handshake.
@@ -300,7 +439,9 @@ impl Engine {
     }
 
     fn peer_has_closed(&mut self) -> bool {
-        self.connection.process_new_packets().is_ok_and(|state| state.peer_has_closed())
+        self.link.running_mut().is_some_and(|connection| {
+            connection.process_new_packets().is_ok_and(|state| state.peer_has_closed())
+        })
     }
 
     fn fail(&mut self, error: HandshakeError) -> HandshakeError {
@@ -315,46 +456,72 @@ impl Engine {
         }
     }
 
-    /// Puts together what holds now.
-    fn evidence(&self, now: Timestamp) -> Result<Evidence, HandshakeError> {
+    /// Says what follows on the handshake of TLS: a proof inside the connection if that was agreed
+    /// on, else the verdict on the certificate, which may have been deferred until now.
+    fn after_tls(&mut self, now: Timestamp) -> Result<After, HandshakeError> {
+        let was_offered = self.question.defers();
+        match (was_offered, self.has_agreed_on_proof()) {
+            (true, true) => self.binding().map(After::Prove),
+            (false, true) => {
+                Err(HandshakeError::Protocol { what: "a proof was chosen unasked".to_owned() })
+            }
+            // A greeting that changed on its way through a second one.
+            (true, false) if !self.is_client() => {
+                let what =
+                    "it offered a proof inside the connection, and took that back".to_owned();
+                Err(HandshakeError::Protocol { what })
+            }
+            (_, false) if self.is_client() && self.inner_proof == KerberosUse::Require => {
+                Err(HandshakeError::KerberosRequired)
+            }
+            (_, false) => match self.deferred.take() {
+                Some(verdict) => Err(verdict),
+                None => self.evidence(now).map(|evidence| After::Judged(Box::new(evidence))),
+            },
+        }
+    }
+
+    /// Describes the protection, with no name proved yet.
+    fn protection(&self, now: Timestamp) -> Result<Evidence, HandshakeError> {
         let missing = |what: &str| HandshakeError::OurSide { what: format!("no {what}") };
-        let mechanism = match self.connection.protocol_version() {
+        let connection = self.link.running().ok_or_else(|| missing("connection"))?;
+        let mechanism = match connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => Mechanism::Tls13,
             Some(ProtocolVersion::TLSv1_2) => Mechanism::Tls12,
             _ => return Err(missing("protocol version")),
         };
-        let suite = self
-            .connection
+        let suite = connection
             .negotiated_cipher_suite()
             .map(|suite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_"))
             .ok_or_else(|| missing("cipher suite"))?;
-        let group = self
-            .connection
+        let group = connection
             .negotiated_key_exchange_group()
             .map(|group| format!("{:?}", group.name()))
             .ok_or_else(|| missing("key exchange"))?;
-        let session = self
-            .connection
+        let session = connection
             .export_keying_material([0; 16], SessionId::EXPORTER_LABEL, None)
             .map_err(|error| from_rustls(&error))?;
-        let evidence =
-            Evidence::new(mechanism, suite, group, SessionId::from_exported(session), now);
+        Ok(Evidence::new(mechanism, suite, group, SessionId::from_exported(session), now))
+    }
 
+    /// Puts together what holds now, by the peer's certificate alone.
+    fn evidence(&self, now: Timestamp) -> Result<Evidence, HandshakeError> {
+        let missing = |what: &str| HandshakeError::OurSide { what: format!("no {what}") };
+        let evidence = self.protection(now)?;
         match (&*self.question, &self.answer) {
-            (Question::IsServer(asked), Some(answer)) => {
+            (Question::IsServer(asked) | Question::MayBeServer(asked), Some(answer)) => {
                 let asked = match asked {
                     Asked::Name { name, .. } => Some(name.clone()),
                     _ => None,
                 };
-                if asked.is_some() && asked.as_ref() != answer.names.first().map(|n| n.name()) {
-                    let same = |asked: &PeerName| satisfied(asked, answer);
-                    if !asked.as_ref().is_some_and(same) {
-                        return Err(missing("proof of the name that was asked for"));
-                    }
+                if asked.as_ref().is_some_and(|asked| !is_first(asked, &answer.names)) {
+                    return Err(missing("proof of the name that was asked for"));
                 }
                 Ok(evidence.with_peer(asked, answer.names.clone(), Some(answer.expires)))
             }
-            (Question::IsServer(_), None) => Err(missing("verified server")),
+            (Question::IsServer(_) | Question::MayBeServer(_), None) => {
+                Err(missing("verified server"))
+            }
             (Question::MayConnect(..), Some(answer)) => {
                 Ok(evidence.with_peer(None, answer.names.clone(), Some(answer.expires)))
             }
@@ -362,44 +529,25 @@ impl Engine {
                 Ok(evidence)
             }
             (Question::MayConnect(..), None) => Err(HandshakeError::NoCertificate),
+            // Whether it may come in has not been judged.
+            (Question::WhoElse(..), _) => Err(missing("proof inside the connection")),
         }
     }
 }
 
-/// A proof may say more than was asked: a Kerberos name adds its realm.
-fn satisfied(asked: &PeerName, answer: &Answer) -> bool {
-    match (asked, answer.names.first().map(|proved| proved.name())) {
+/// What follows on the handshake of TLS.
+enum After {
+    Prove(ProofBinding),
+    Judged(Box<Evidence>),
+}
+
+/// Returns whether the first of the proved names is the one that was asked for; it may say more: a
+/// Kerberos name adds its realm.
+fn is_first(asked: &PeerName, proved: &[ProvedPeer]) -> bool {
+    match (asked, proved.first().map(ProvedPeer::name)) {
         (PeerName::Service(asked), Some(PeerName::Service(proved))) => proved.satisfies(asked),
-        _ => false,
+        (asked, proved) => Some(asked) == proved,
     }
-}
-
-/// How many of the first bytes are kept for the message that they are not TLS.
-const FIRST_BYTES: usize = 40;
-
-/// A TLS record of a handshake begins with its type and version major 3 (RFC 8446 section 5.1).
-fn looks_like_tls(first: &[u8]) -> bool {
-    match first {
-        [kind] => (0x14..=0x17).contains(kind),
-        [kind, major, ..] => (0x14..=0x17).contains(kind) && *major == 3,
-        [] => false,
-    }
-}
-
-/// A server that greets as clients do echoes what it hears.
-fn is_client_greeting(first: &[u8]) -> bool {
-    const HANDSHAKE: u8 = 0x16;
-    const CLIENT_HELLO: u8 = 1;
-    matches!(first, [HANDSHAKE, 3, _, _, _, CLIENT_HELLO, ..])
-}
-
-fn not_tls(first: &[u8]) -> HandshakeError {
-    if is_client_greeting(first) {
-        return HandshakeError::NotTls { what: "echoed our own greeting".to_owned() };
-    }
-    let text = String::from_utf8_lossy(first);
-    let line = text.lines().next().unwrap_or_default();
-    HandshakeError::NotTls { what: format!("sent \"{}\"", printable(line)) }
 }
 
 /// The name for server name indication; an address stands for none, since rustls sends none then.
@@ -415,64 +563,4 @@ fn server_name(asked: &Asked) -> ServerName<'static> {
 }
 
 #[cfg(test)]
-mod tests {
-    use countersign_core::{Asked, AskedFrom, HandshakeError, Policy};
-    use countersign_lab::{Authority, End, Leaf, Stranger, now};
-    use rustls::crypto::aws_lc_rs::default_provider;
-    use rustls::version::TLS12;
-
-    use super::{ClientConfig, Engine, Output, RECORD};
-    use crate::credential::TrustAnchors;
-
-    /// Moves what waits on either side to the other, and returns what plaintext the server found.
-    fn exchange(client: &mut Engine, server: &mut Stranger) -> Vec<u8> {
-        let mut plain = Vec::new();
-        loop {
-            let mut wire = Vec::new();
-            while client.wants_transmit() {
-                client.transmit(&mut wire).unwrap();
-            }
-            let mut rest = &wire[..];
-            while !rest.is_empty() {
-                let taken = server.handle_input(rest, now()).unwrap();
-                rest = &rest[taken..];
-                server.open(&mut plain).unwrap();
-            }
-            let mut answer = Vec::new();
-            server.transmit(&mut answer);
-            if wire.is_empty() && answer.is_empty() {
-                return plain;
-            }
-            client.handle_input(&answer, now()).unwrap();
-        }
-    }
-
-    #[test]
-    fn tls_1_2_ends_before_its_keys_are_used_up_and_nothing_that_was_taken_is_lost() {
-        let authority = Authority::new("root");
-        let issued = authority.issue(Leaf::new().dns("db1.test"));
-        let policy = Policy::parse("[tls]\ndanger-allow-tls12 = true\n", "p").unwrap();
-        let anchors = TrustAnchors::new([authority.certificate()]).unwrap();
-        let config = ClientConfig::new(&policy, &anchors, None);
-        let from = AskedFrom::Program("192.0.2.2:443".parse().unwrap());
-        let asked = Asked::Name { name: "db1.test".parse().unwrap(), from };
-        let mut client = Engine::client(&config, asked, now()).unwrap();
-        client.tls12_records = 4;
-        let config = Stranger::server_config(&issued, default_provider(), &[&TLS12]);
-        let mut server = Stranger::server(config);
-        exchange(&mut client, &mut server);
-        assert!(matches!(client.poll(now()), Ok(Output::Secured(_))));
-
-        let mut taken = client.seal(b"x");
-        let mut received = exchange(&mut client, &mut server);
-        for _ in 0..2 {
-            taken += client.seal(&vec![7; 2 * RECORD]);
-            received.extend(exchange(&mut client, &mut server));
-        }
-        assert_eq!(taken, 1 + 3 * RECORD, "four records, one of them with a single byte");
-        assert_eq!(client.seal(b"x"), 0);
-        let error = client.poll(now()).unwrap_err();
-        assert!(matches!(error, HandshakeError::OurSide { .. }), "{error}");
-        assert_eq!(received.len(), taken);
-    }
-}
+mod tests;
