@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::settings::flags;
-use crate::{PeerName, Timestamp, WsaError};
+use crate::{PeerName, Sid, Timestamp, WsaError};
 
 /// A name that a peer has proved to hold.
 ///
@@ -38,7 +38,11 @@ impl ProvedPeer {
                 matches!(self.proof, Proof::CertificateDnsName | Proof::CertificateIpAddress)
                     || service.is_class(crate::ServiceName::HOST_CLASS)
             }
-            PeerName::Spiffe(_) | PeerName::User(_) => false,
+            // The account of a computer in Active Directory ([MS-ADTS] section 3.1.1.8.1).
+            PeerName::User(user) => {
+                self.proof == Proof::KerberosTicket && user.user().ends_with('$')
+            }
+            PeerName::Spiffe(_) => false,
         }
     }
 }
@@ -59,6 +63,8 @@ pub enum Proof {
     CertificateSpiffeId,
     /// A user principal name in its certificate (Microsoft's otherName 1.3.6.1.4.1.311.20.2.3).
     CertificateUserPrincipalName,
+    /// A Kerberos ticket for it, and the confirmation that belongs to this connection.
+    KerberosTicket,
 }
 
 impl fmt::Display for Proof {
@@ -70,6 +76,7 @@ impl fmt::Display for Proof {
             Self::CertificateServiceName => "certificate SRVName",
             Self::CertificateSpiffeId => "certificate SPIFFE ID",
             Self::CertificateUserPrincipalName => "certificate user principal name",
+            Self::KerberosTicket => "Kerberos ticket",
         })
     }
 }
@@ -135,6 +142,7 @@ pub struct Evidence {
     asked: Option<PeerName>,
     names: Vec<ProvedPeer>,
     expires: Option<Timestamp>,
+    groups: Vec<Sid>,
 }
 
 impl Evidence {
@@ -156,6 +164,7 @@ impl Evidence {
             asked: None,
             names: Vec::new(),
             expires: None,
+            groups: Vec::new(),
         }
     }
 
@@ -171,6 +180,13 @@ impl Evidence {
         self.asked = asked;
         self.names = names;
         self.expires = expires;
+        self
+    }
+
+    /// Adds the groups that the peer's KDC says it is in.
+    #[must_use]
+    pub fn with_groups(mut self, groups: Vec<Sid>) -> Self {
+        self.groups = groups;
         self
     }
 
@@ -234,6 +250,12 @@ impl Evidence {
     pub fn expires(&self) -> Option<Timestamp> {
         self.expires
     }
+
+    /// Returns the groups that the peer's KDC says it is in, in an authenticated part of its ticket
+    /// (the PAC of Active Directory): the peer's own identifier first. Empty without one.
+    pub fn groups(&self) -> &[Sid] {
+        &self.groups
+    }
 }
 
 flags! {
@@ -276,5 +298,21 @@ impl SecurityInfo {
     /// Returns the evidence; none means cleartext.
     pub fn evidence(&self) -> Option<&Evidence> {
         self.evidence.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Proof, ProvedPeer};
+
+    #[test]
+    fn a_ticket_is_of_a_machine_if_its_principal_is_a_host_or_the_account_of_one() {
+        let is_machine =
+            |name: &str, proof| ProvedPeer::vouch(name.parse().unwrap(), proof).is_machine();
+        assert!(is_machine("host/db1.example.com@A", Proof::KerberosTicket));
+        assert!(is_machine("DB1$@A", Proof::KerberosTicket));
+        assert!(!is_machine("alice@A", Proof::KerberosTicket));
+        assert!(!is_machine("postgres/db1.example.com@A", Proof::KerberosTicket));
+        assert!(!is_machine("DB1$@A", Proof::CertificateUserPrincipalName));
     }
 }

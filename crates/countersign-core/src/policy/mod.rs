@@ -3,13 +3,16 @@
 mod error;
 pub use error::PolicyError;
 
+mod kerberos;
+pub use kerberos::{KerberosRule, KerberosUse};
+
 mod text;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::{PeerName, PeerPattern, TargetTable, fold};
+use crate::{PeerName, PeerPattern, Sid, TargetTable, fold};
 
 /// What the administrator demands: parsed once, never half valid.
 ///
@@ -22,6 +25,7 @@ pub struct Policy {
     pub(crate) default_is_ipsec: Option<bool>,
     pub(crate) danger_allow_tls12: Option<bool>,
     pub(crate) client_certificates: Option<ClientCertificates>,
+    pub(crate) kerberos: KerberosRule,
     pub(crate) require: Requirements,
     pub(crate) limits: PartialLimits,
     pub(crate) targets: TargetTable,
@@ -135,12 +139,23 @@ pub struct AllowRule {
     pub listen: SocketAddr,
     /// The peers.
     pub peers: Vec<PeerPattern>,
+    /// Members of these groups too, as their KDC says in their tickets ([MS-PAC]).
+    ///
+    /// [MS-PAC]: https://learn.microsoft.com/openspecs/windows_protocols/ms-pac
+    pub groups: Vec<Sid>,
 }
 
 impl AllowRule {
     /// Makes a rule for every listening address.
     pub fn everywhere(peers: Vec<PeerPattern>) -> Self {
-        Self { listen: SocketAddr::from(([0, 0, 0, 0], 0)), peers }
+        Self { listen: SocketAddr::from(([0, 0, 0, 0], 0)), peers, groups: Vec::new() }
+    }
+
+    /// Returns whether the rule holds a peer that proved these names, and whose ticket says that it
+    /// is in these groups.
+    pub fn holds(&self, names: &[PeerName], groups: &[Sid]) -> bool {
+        names.iter().any(|name| self.peers.iter().any(|pattern| pattern.matches(name)))
+            || groups.iter().any(|group| self.groups.contains(group))
     }
 
     /// Returns whether the rule judges clients of a listener on this address; on one for every
@@ -179,6 +194,7 @@ impl Policy {
         self.default_is_ipsec = next.default_is_ipsec.or(self.default_is_ipsec);
         self.danger_allow_tls12 = next.danger_allow_tls12.or(self.danger_allow_tls12);
         self.client_certificates = next.client_certificates.max(self.client_certificates);
+        self.kerberos = self.kerberos.overlay(next.kerberos);
         self.require.peer_name |= next.require.peer_name;
         self.require.security |= next.require.security;
         self.require.tls13 |= next.require.tls13;
@@ -208,6 +224,7 @@ impl Policy {
                 *anchor = base.join(&anchor);
             }
         }
+        self.kerberos = self.kerberos.with_paths_below(base);
         self
     }
 
@@ -236,6 +253,13 @@ impl Policy {
     #[must_use]
     pub fn with_client_certificates(mut self, demand: ClientCertificates) -> Self {
         self.client_certificates = Some(demand);
+        self
+    }
+
+    /// Says what part Kerberos has, over what was said before: see [`Self::overlay`].
+    #[must_use]
+    pub fn with_kerberos(mut self, rule: KerberosRule) -> Self {
+        self.kerberos = self.kerberos.overlay(rule);
         self
     }
 
@@ -270,6 +294,11 @@ impl Policy {
     /// Returns what servers ask of their clients.
     pub fn client_certificates(&self) -> ClientCertificates {
         self.client_certificates.unwrap_or_default()
+    }
+
+    /// Returns what part Kerberos has.
+    pub fn kerberos(&self) -> &KerberosRule {
+        &self.kerberos
     }
 
     /// Returns the demands that no program can take back.

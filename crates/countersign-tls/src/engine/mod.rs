@@ -1,0 +1,566 @@
+//! One TLS conversation, as a state machine without a socket.
+
+mod first_bytes;
+use first_bytes::{FIRST_BYTES, is_client_greeting, looks_like_tls, not_tls};
+
+mod proof;
+pub use proof::{ProofBinding, Proven};
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use countersign_core::{
+    Admission, Asked, Evidence, HandshakeError, Host, KerberosUse, Mechanism, PeerName, ProvedPeer,
+    SessionId, Timestamp,
+};
+use rustls::{ClientConnection, Connection, ProtocolVersion, ServerConnection};
+use rustls_pki_types::ServerName;
+
+use crate::config::{ClientConfig, ServerConfig};
+use crate::error::from_rustls;
+use crate::link::{Client, Greeting, Link, NO_APPLICATION_PROTOCOL};
+use crate::scope::{self, Answer, Question};
+
+/// Sealed bytes that may wait to be transmitted, and the size of one write to the socket. Three
+/// records: a fourth would pass one loopback segment and the 64 KiB of segmentation offload, which
+/// was measured to cost two thirds of the throughput.
+const TRANSMIT_LIMIT: usize = 48 * 1024;
+
+/// How many records are sealed with the keys of a TLS 1.2 connection. At 2^24 the library says
+/// that it closes, takes plaintext all the same and throws it away; we stop before, with room for
+/// its alerts.
+const TLS12_RECORDS: u64 = (1 << 24) - (1 << 16);
+
+/// The most plaintext in one record (RFC 5246 section 6.2.1).
+const RECORD: usize = 1 << 14;
+
+/// One TLS conversation.
+///
+/// `handle_*` take what comes from the world, [`Self::poll`] says what became of the handshake,
+/// [`Self::transmit`] gives what goes out. A proof inside the connection, if the peers agreed on one, passes by
+/// [`Self::proof_input`] and [`Self::seal_proof`] until [`Self::conclude`]. Plaintext passes by [`Self::seal`] and [`Self::open`],
+/// and does so only once `poll` has handed out the [`Evidence`]. Every error is final.
+#[derive(Debug)]
+pub struct Engine {
+    link: Link,
+    /// What a server answers its client with, once that has greeted.
+    choice: Option<ServerConfig>,
+    question: Arc<Question>,
+    answer: Option<Answer>,
+    /// Why the peer's certificate does not do, unless a proof inside the connection stands in.
+    deferred: Option<HandshakeError>,
+    /// What part a proof inside the connection has.
+    inner_proof: KerberosUse,
+    phase: Phase,
+    /// Whether [`Self::poll`] has handed out the evidence, also if something failed later.
+    is_evidence_out: bool,
+    first_bytes: Vec<u8>,
+    /// How many records may still be sealed, if this is TLS 1.2.
+    tls12_records: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    /// TLS is under way.
+    Handshaking,
+    /// TLS is done, and the proof inside is under way.
+    Proving,
+    /// So is the proof; the evidence has not been handed out.
+    Proved(Box<Evidence>),
+    /// The evidence is out.
+    Secured,
+    Failed(HandshakeError),
+}
+
+/// Whether plaintext waits to be opened.
+#[derive(PartialEq, Eq)]
+enum Plaintext {
+    None,
+    Waits,
+}
+
+/// What became of the handshake.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum Output {
+    /// TLS is done, and the peers have agreed on a proof inside the connection: it must be bound
+    /// to this, and concluded before anything else. Said once.
+    Prove(ProofBinding),
+    /// It is done: the peer is who it must be, and plaintext may flow. Said once.
+    Secured(Box<Evidence>),
+    /// It needs more input.
+    Wait,
+}
+
+/// What [`Engine::open`] found.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// The peer said that it will send no more.
+    Closed,
+    /// This many bytes of plaintext.
+    Data(usize),
+    /// Nothing before more input.
+    Starved,
+}
+
+impl Engine {
+    /// Starts as the client that asks for a peer, which proves its name by a certificate.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::OurSide`] if the library cannot start.
+    pub fn client(
+        config: &ClientConfig,
+        asked: Asked,
+        now: Timestamp,
+    ) -> Result<Self, HandshakeError> {
+        Self::client_offering(config, asked, KerberosUse::Off, now)
+    }
+
+    /// Starts as the client that asks for a peer, and offers it a proof inside the connection.
+    ///
+    /// A peer that takes the offer must conclude that proof, and its certificate may be any; with
+    /// one that does not, its certificate must do, or the proof is required and the peer refused.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::OurSide`] if the library cannot start, or if a proof is to be offered to a
+    /// peer without a name.
+    pub fn client_offering(
+        config: &ClientConfig,
+        asked: Asked,
+        offer: KerberosUse,
+        now: Timestamp,
+    ) -> Result<Self, HandshakeError> {
+        let name = server_name(&asked);
+        let (config, question) = match (offer, &asked) {
+            (KerberosUse::Off, _) => (&config.plain, Question::IsServer(asked)),
+            (_, Asked::Name { .. }) => (&config.proving, Question::MayBeServer(asked)),
+            _ => {
+                let what = "a proof was to be offered to a peer without a name".to_owned();
+                return Err(HandshakeError::OurSide { what });
+            }
+        };
+        let question = Arc::new(question);
+        let made = scope::enter(Some(&question), now, None, || {
+            ClientConnection::new(config.clone(), name)
+        });
+        let connection = made.0.map_err(|error| from_rustls(&error))?;
+        Ok(Self::new(Link::Running(connection.into()), question, offer))
+    }
+
+    /// Starts as the server for a client at `peer`, who may have the choice between a certificate
+    /// and a proof inside the connection, as the admission says.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::OurSide`] if the library cannot start, or there is neither a certificate
+    /// to show nor another proof.
+    pub fn server(
+        config: &ServerConfig,
+        admission: Arc<Admission>,
+        peer: SocketAddr,
+    ) -> Result<Self, HandshakeError> {
+        let offer = admission.kerberos();
+        let question = Arc::new(Question::MayConnect(admission, peer));
+        if offer != KerberosUse::Off {
+            let link = Link::Greeting(Greeting::default());
+            let choice = Some(config.clone());
+            return Ok(Self { choice, ..Self::new(link, question, offer) });
+        }
+        let plain = config.plain.clone().ok_or_else(|| HandshakeError::OurSide {
+            what: "there is no certificate to prove who we are".to_owned(),
+        })?;
+        let made = ServerConnection::new(plain).map_err(|error| from_rustls(&error))?;
+        Ok(Self::new(Link::Running(made.into()), question, offer))
+    }
+
+    fn new(mut link: Link, question: Arc<Question>, inner_proof: KerberosUse) -> Self {
+        if let Some(connection) = link.running_mut() {
+            connection.set_buffer_limit(Some(TRANSMIT_LIMIT));
+        }
+        Self {
+            link,
+            choice: None,
+            question,
+            answer: None,
+            deferred: None,
+            inner_proof,
+            phase: Phase::Handshaking,
+            is_evidence_out: false,
+            first_bytes: Vec::new(),
+            tls12_records: TLS12_RECORDS,
+        }
+    }
+
+    /// Takes bytes that arrived from the peer, and returns how many it took. It takes fewer than
+    /// all when plaintext waits to be opened, or when the peer has said that it is done.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the peer breaks the protocol or proves nothing that we accept. An alert for the
+    /// peer may then wait for [`Self::transmit`].
+    pub fn handle_input(
+        &mut self,
+        mut wire: &[u8],
+        now: Timestamp,
+    ) -> Result<usize, HandshakeError> {
+        if let Phase::Failed(error) = &self.phase {
+            return Err(error.clone());
+        }
+        let offered = wire.len();
+        if self.phase == Phase::Handshaking && self.first_bytes.len() < FIRST_BYTES {
+            let room = FIRST_BYTES - self.first_bytes.len();
+            self.first_bytes.extend(wire.iter().take(room));
+        }
+        while !wire.is_empty() {
+            match self.link.read(&mut wire) {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+            if self.process(now)? == Plaintext::Waits {
+                break;
+            }
+        }
+        Ok(offered - wire.len())
+    }
+
+    /// Has the library look at what it was given.
+    fn process(&mut self, now: Timestamp) -> Result<Plaintext, HandshakeError> {
+        if let Link::Greeting(greeting) = &mut self.link {
+            match greeting.look() {
+                Ok(None) => return Ok(Plaintext::None),
+                Ok(Some(client)) => self.answer_greeting(client, now)?,
+                Err((error, alert)) => {
+                    let error = self.explain(&error);
+                    self.link = Link::Ended(alert);
+                    return Err(self.fail(error));
+                }
+            }
+        }
+        let Some(connection) = self.link.running_mut() else { return Ok(Plaintext::None) };
+        let question = (self.phase == Phase::Handshaking).then_some(&self.question);
+        let (state, outcome) =
+            scope::enter(question, now, self.deferred.take(), || connection.process_new_packets());
+        self.answer = outcome.answer.or_else(|| self.answer.take());
+        self.deferred = outcome.deferred;
+        match state {
+            Ok(state) if state.plaintext_bytes_to_read() > 0 => Ok(Plaintext::Waits),
+            Ok(_) => Ok(Plaintext::None),
+            Err(error) => {
+                let error = outcome.refusal.unwrap_or_else(|| self.explain(&error));
+                Err(self.fail(error))
+            }
+        }
+    }
+
+    /// Chooses what to talk to a client with, by what it offers.
+    fn answer_greeting(&mut self, client: Client, now: Timestamp) -> Result<(), HandshakeError> {
+        let config = self.choice.take();
+        let plain = config.as_ref().and_then(|config| config.plain.as_ref());
+        let chosen = match (&config, plain) {
+            (Some(config), _) if client.offers_proof => {
+                if let Question::MayConnect(admission, peer) = &*self.question {
+                    self.question = Arc::new(Question::WhoElse(admission.clone(), *peer));
+                }
+                &config.proving
+            }
+            (_, Some(plain)) if self.inner_proof != KerberosUse::Require => {
+                self.inner_proof = KerberosUse::Off;
+                plain
+            }
+            _ => {
+                self.link = Link::Ended(NO_APPLICATION_PROTOCOL.to_vec());
+                return Err(self.fail(HandshakeError::KerberosRequired));
+            }
+        };
+        let (answered, outcome) =
+            scope::enter(Some(&self.question), now, None, || client.answer(chosen));
+        match answered {
+            Ok(connection) => {
+                let mut connection = Connection::from(connection);
+                connection.set_buffer_limit(Some(TRANSMIT_LIMIT));
+                self.link = Link::Running(connection);
+                Ok(())
+            }
+            Err((error, alert)) => {
+                let error = outcome.refusal.unwrap_or_else(|| from_rustls(&error));
+                self.link = Link::Ended(alert);
+                Err(self.fail(error))
+            }
+        }
+    }
+
+    /// Learns that the peer's bytes have ended.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::Truncated`] unless the peer said before that it is done: without that
+    /// word anyone on the path could have cut the conversation short.
+    pub fn handle_end_of_input(&mut self) -> Result<(), HandshakeError> {
+        match self.phase.clone() {
+            Phase::Failed(error) => Err(error),
+            Phase::Handshaking if !self.may_be_tls() => Err(self.fail(not_tls(&self.first_bytes))),
+            Phase::Secured if self.peer_has_closed() => Ok(()),
+            _ => Err(self.fail(HandshakeError::Truncated)),
+        }
+    }
+
+    /// Says what became of the handshake; call it after input, until it says [`Output::Wait`].
+    ///
+    /// # Errors
+    ///
+    /// Whatever ended the conversation.
+    pub fn poll(&mut self, now: Timestamp) -> Result<Output, HandshakeError> {
+        match &self.phase {
+            Phase::Failed(error) => Err(error.clone()),
+            Phase::Handshaking if self.is_tls_done() => {
+                match self.after_tls(now).map_err(|error| self.fail(error))? {
+                    After::Prove(binding) => {
+                        self.phase = Phase::Proving;
+                        Ok(Output::Prove(binding))
+                    }
+                    After::Judged(evidence) => Ok(self.secured(evidence)),
+                }
+            }
+            Phase::Proved(evidence) => {
+                let evidence = evidence.clone();
+                Ok(self.secured(evidence))
+            }
+            _ => Ok(Output::Wait),
+        }
+    }
+
+    fn secured(&mut self, evidence: Box<Evidence>) -> Output {
+        self.phase = Phase::Secured;
+        self.is_evidence_out = true;
+        self.first_bytes = Vec::new();
+        Output::Secured(evidence)
+    }
+
+    fn is_tls_done(&self) -> bool {
+        self.link.running().is_some_and(|connection| !connection.is_handshaking())
+    }
+
+    /// Takes plaintext to protect, and returns how much of it was taken: none before the evidence
+    /// is out, and no more than fits beside what still waits to be transmitted.
+    ///
+    /// In TLS 1.2, which has no fresh keys to go on with, the conversation fails when the keys have
+    /// protected as much as they may; [`Self::poll`] then says so.
+    pub fn seal(&mut self, plain: &[u8]) -> usize {
+        if self.phase != Phase::Secured {
+            return 0;
+        }
+        let Some(connection) = self.link.running_mut() else { return 0 };
+        if connection.protocol_version() != Some(ProtocolVersion::TLSv1_2) {
+            return io::Write::write(&mut connection.writer(), plain).unwrap_or(0);
+        }
+        if self.tls12_records == 0 {
+            let what = "TLS 1.2 cannot protect more with the keys of one connection".to_owned();
+            self.fail(HandshakeError::OurSide { what });
+            return 0;
+        }
+        let records = usize::try_from(self.tls12_records).unwrap_or(usize::MAX);
+        let room = plain.len().min(records.saturating_mul(RECORD));
+        let plain = plain.get(..room).unwrap_or_default();
+        let taken = io::Write::write(&mut connection.writer(), plain).unwrap_or(0);
+        self.tls12_records -= taken.div_ceil(RECORD) as u64;
+        taken
+    }
+
+    /// Hands out plaintext that has arrived.
+    ///
+    /// # Errors
+    ///
+    /// Whatever ended the conversation; plaintext that arrived before is handed out first, if the
+    /// evidence was.
+    pub fn open(&mut self, into: &mut [u8]) -> Result<Opened, HandshakeError> {
+        if !self.is_evidence_out {
+            return match &self.phase {
+                Phase::Failed(error) => Err(error.clone()),
+                _ => Ok(Opened::Starved),
+            };
+        }
+        let Some(connection) = self.link.running_mut() else { return Ok(Opened::Starved) };
+        match io::Read::read(&mut connection.reader(), into) {
+            Ok(0) if into.is_empty() => Ok(Opened::Data(0)),
+            Ok(0) => Ok(Opened::Closed),
+            Ok(count) => Ok(Opened::Data(count)),
+            Err(_) => match &self.phase {
+                Phase::Failed(error) => Err(error.clone()),
+                _ => Ok(Opened::Starved),
+            },
+        }
+    }
+
+    /// Writes what waits for the peer, as much as `wire` takes in one call.
+    ///
+    /// # Errors
+    ///
+    /// Those of `wire`; nothing is lost, and what was not taken still waits.
+    pub fn transmit(&mut self, wire: &mut dyn io::Write) -> io::Result<usize> {
+        self.link.transmit(wire)
+    }
+
+    /// Returns whether something waits for [`Self::transmit`].
+    pub fn wants_transmit(&self) -> bool {
+        self.link.wants_transmit()
+    }
+
+    /// Tells the peer that we will send no more (close_notify).
+    pub fn close(&mut self) {
+        if let Some(connection) = self.link.running_mut() {
+            connection.send_close_notify();
+        }
+    }
+
+    /// Returns whether the handshake is still under way, the proof inside included.
+    pub fn is_handshaking(&self) -> bool {
+        matches!(self.phase, Phase::Handshaking | Phase::Proving | Phase::Proved(_))
+    }
+
+    /// Returns whether what the peer has sent could be TLS; nothing yet could.
+    pub fn may_be_tls(&self) -> bool {
+        self.first_bytes.is_empty()
+            || (looks_like_tls(&self.first_bytes)
+                && !(self.is_client() && is_client_greeting(&self.first_bytes)))
+    }
+
+    /// Returns whether this end is the client.
+    pub fn is_client(&self) -> bool {
+        matches!(self.link, Link::Running(Connection::Client(_)))
+    }
+
+    /// Returns whether the peer has sent any byte during the handshake.
+    pub fn has_heard(&self) -> bool {
+        !self.first_bytes.is_empty()
+    }
+
+    fn peer_has_closed(&mut self) -> bool {
+        self.link.running_mut().is_some_and(|connection| {
+            connection.process_new_packets().is_ok_and(|state| state.peer_has_closed())
+        })
+    }
+
+    fn fail(&mut self, error: HandshakeError) -> HandshakeError {
+        self.phase = Phase::Failed(error.clone());
+        error
+    }
+
+    fn explain(&self, error: &rustls::Error) -> HandshakeError {
+        match self.phase {
+            Phase::Handshaking if !self.may_be_tls() => not_tls(&self.first_bytes),
+            _ => from_rustls(error),
+        }
+    }
+
+    /// Says what follows on the handshake of TLS: a proof inside the connection if that was agreed
+    /// on, else the verdict on the certificate, which may have been deferred until now.
+    fn after_tls(&mut self, now: Timestamp) -> Result<After, HandshakeError> {
+        let was_offered = self.question.defers();
+        match (was_offered, self.has_agreed_on_proof()) {
+            (true, true) => self.binding().map(After::Prove),
+            (false, true) => {
+                Err(HandshakeError::Protocol { what: "a proof was chosen unasked".to_owned() })
+            }
+            // A greeting that changed on its way through a second one.
+            (true, false) if !self.is_client() => {
+                let what =
+                    "it offered a proof inside the connection, and took that back".to_owned();
+                Err(HandshakeError::Protocol { what })
+            }
+            (_, false) if self.is_client() && self.inner_proof == KerberosUse::Require => {
+                Err(HandshakeError::KerberosRequired)
+            }
+            (_, false) => match self.deferred.take() {
+                Some(verdict) => Err(verdict),
+                None => self.evidence(now).map(|evidence| After::Judged(Box::new(evidence))),
+            },
+        }
+    }
+
+    /// Describes the protection, with no name proved yet.
+    fn protection(&self, now: Timestamp) -> Result<Evidence, HandshakeError> {
+        let missing = |what: &str| HandshakeError::OurSide { what: format!("no {what}") };
+        let connection = self.link.running().ok_or_else(|| missing("connection"))?;
+        let mechanism = match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => Mechanism::Tls13,
+            Some(ProtocolVersion::TLSv1_2) => Mechanism::Tls12,
+            _ => return Err(missing("protocol version")),
+        };
+        let suite = connection
+            .negotiated_cipher_suite()
+            .map(|suite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_"))
+            .ok_or_else(|| missing("cipher suite"))?;
+        let group = connection
+            .negotiated_key_exchange_group()
+            .map(|group| format!("{:?}", group.name()))
+            .ok_or_else(|| missing("key exchange"))?;
+        let session = connection
+            .export_keying_material([0; 16], SessionId::EXPORTER_LABEL, None)
+            .map_err(|error| from_rustls(&error))?;
+        Ok(Evidence::new(mechanism, suite, group, SessionId::from_exported(session), now))
+    }
+
+    /// Puts together what holds now, by the peer's certificate alone.
+    fn evidence(&self, now: Timestamp) -> Result<Evidence, HandshakeError> {
+        let missing = |what: &str| HandshakeError::OurSide { what: format!("no {what}") };
+        let evidence = self.protection(now)?;
+        match (&*self.question, &self.answer) {
+            (Question::IsServer(asked) | Question::MayBeServer(asked), Some(answer)) => {
+                let asked = match asked {
+                    Asked::Name { name, .. } => Some(name.clone()),
+                    _ => None,
+                };
+                if asked.as_ref().is_some_and(|asked| !is_first(asked, &answer.names)) {
+                    return Err(missing("proof of the name that was asked for"));
+                }
+                Ok(evidence.with_peer(asked, answer.names.clone(), Some(answer.expires)))
+            }
+            (Question::IsServer(_) | Question::MayBeServer(_), None) => {
+                Err(missing("verified server"))
+            }
+            (Question::MayConnect(..), Some(answer)) => {
+                Ok(evidence.with_peer(None, answer.names.clone(), Some(answer.expires)))
+            }
+            (Question::MayConnect(admission, _), None) if admission.admits_anonymous() => {
+                Ok(evidence)
+            }
+            (Question::MayConnect(..), None) => Err(HandshakeError::NoCertificate),
+            // Whether it may come in has not been judged.
+            (Question::WhoElse(..), _) => Err(missing("proof inside the connection")),
+        }
+    }
+}
+
+/// What follows on the handshake of TLS.
+enum After {
+    Prove(ProofBinding),
+    Judged(Box<Evidence>),
+}
+
+/// Returns whether the first of the proved names is the one that was asked for; it may say more: a
+/// Kerberos name adds its realm.
+fn is_first(asked: &PeerName, proved: &[ProvedPeer]) -> bool {
+    match (asked, proved.first().map(ProvedPeer::name)) {
+        (PeerName::Service(asked), Some(PeerName::Service(proved))) => proved.satisfies(asked),
+        (asked, proved) => Some(asked) == proved,
+    }
+}
+
+/// The name for server name indication; an address stands for none, since rustls sends none then.
+fn server_name(asked: &Asked) -> ServerName<'static> {
+    let none = || ServerName::IpAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED).into());
+    match asked {
+        Asked::Name { name, .. } => match name.host() {
+            Some(Host::Dns(host)) => ServerName::try_from(host.clone()).unwrap_or_else(|_| none()),
+            _ => none(),
+        },
+        _ => none(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

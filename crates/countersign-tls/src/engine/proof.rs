@@ -1,0 +1,200 @@
+//! The proof inside the connection: its bytes, and what it came to.
+
+use std::fmt;
+
+use countersign_core::{
+    Asked, Evidence, HandshakeError, KerberosUse, PeerName, ProvedPeer, Sid, Timestamp,
+};
+use rustls::ProtocolVersion;
+
+use super::{Engine, Phase, is_first};
+use crate::config::PROOF_PROTOCOL;
+use crate::error::from_rustls;
+use crate::scope::Question;
+
+/// What a proof inside the connection must be bound to: both ends of this connection compute the
+/// same 32 bytes, and nobody who sits in between (RFC 9266).
+pub struct ProofBinding([u8; 32]);
+
+impl ProofBinding {
+    /// The exporter label, with an empty context (RFC 9266 section 2).
+    pub const EXPORTER_LABEL: &'static [u8] = b"EXPORTER-Channel-Binding";
+
+    /// Returns the exported bytes.
+    pub fn exported(&self) -> [u8; 32] {
+        self.0
+    }
+}
+
+impl fmt::Debug for ProofBinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProofBinding(not shown)")
+    }
+}
+
+/// What a proof inside the connection has proved.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Proven {
+    /// Who the peer is; of a server, the name that was asked for.
+    pub name: ProvedPeer,
+    /// The groups that its KDC says it is in.
+    pub groups: Vec<Sid>,
+    /// Until when the proof is good, if not for ever.
+    pub expires: Option<Timestamp>,
+}
+
+impl Proven {
+    /// States that the peer proved this name, until then, and is in no group.
+    pub fn new(name: ProvedPeer, expires: Option<Timestamp>) -> Self {
+        Self { name, groups: Vec::new(), expires }
+    }
+}
+
+impl Engine {
+    /// Returns bytes of the proof that have arrived; none before more input. Say with
+    /// [`Self::consume_proof`] how many were used: what is left belongs to the application.
+    ///
+    /// # Errors
+    ///
+    /// Whatever ended the conversation; [`HandshakeError::Truncated`] if the peer said in the middle
+    /// that it will send no more. Outside of the proof there are no such bytes.
+    pub fn proof_input(&mut self) -> Result<&[u8], HandshakeError> {
+        match &self.phase {
+            Phase::Failed(error) => return Err(error.clone()),
+            Phase::Proving => {}
+            _ => return Ok(&[]),
+        }
+        let chunk = match &mut self.link {
+            super::Link::Running(connection) => connection.reader().into_first_chunk(),
+            _ => return Ok(&[]),
+        };
+        match chunk {
+            Ok([]) => {
+                self.phase = Phase::Failed(HandshakeError::Truncated);
+                Err(HandshakeError::Truncated)
+            }
+            Ok(chunk) => Ok(chunk),
+            // Nothing yet.
+            Err(_) => Ok(&[]),
+        }
+    }
+
+    /// Takes away bytes of the proof that were used.
+    pub fn consume_proof(&mut self, count: usize) {
+        if self.phase == Phase::Proving
+            && let Some(connection) = self.link.running_mut()
+        {
+            std::io::BufRead::consume(&mut connection.reader(), count);
+        }
+    }
+
+    /// Takes bytes of the proof to protect, and returns how many were taken: none outside of the
+    /// proof, and no more than fits beside what still waits to be transmitted.
+    pub fn seal_proof(&mut self, bytes: &[u8]) -> usize {
+        match (&self.phase, self.link.running_mut()) {
+            (Phase::Proving, Some(connection)) => {
+                std::io::Write::write(&mut connection.writer(), bytes).unwrap_or(0)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Ends the proof with what it has proved, and judges that: a server must be whom the client
+    /// asked for, a client must be one whom the rules let in, by the names that the proof and its
+    /// certificate prove together. The next [`Self::poll`] hands out the evidence.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::WrongPeer`] and [`HandshakeError::NotAllowed`] for the wrong peer;
+    /// [`HandshakeError::OurSide`] if no proof is under way.
+    pub fn conclude(&mut self, proven: Proven, now: Timestamp) -> Result<(), HandshakeError> {
+        match &self.phase {
+            Phase::Failed(error) => Err(error.clone()),
+            Phase::Proving => {
+                let evidence = self.joined(proven, now).map_err(|error| self.fail(error))?;
+                self.phase = Phase::Proved(Box::new(evidence));
+                Ok(())
+            }
+            _ => {
+                let what = "a proof was concluded that was not under way".to_owned();
+                Err(self.fail(HandshakeError::OurSide { what }))
+            }
+        }
+    }
+
+    /// Ends the conversation: the proof inside it failed.
+    pub fn refuse(&mut self, error: HandshakeError) -> HandshakeError {
+        match &self.phase {
+            Phase::Failed(earlier) => earlier.clone(),
+            _ => self.fail(error),
+        }
+    }
+
+    /// Returns whether the peers have agreed on a proof inside the connection.
+    pub(super) fn has_agreed_on_proof(&self) -> bool {
+        self.link.running().and_then(|connection| connection.alpn_protocol())
+            == Some(PROOF_PROTOCOL)
+    }
+
+    /// Returns what the proof is bound to.
+    pub(super) fn binding(&self) -> Result<ProofBinding, HandshakeError> {
+        let connection = self.link.running();
+        let is_tls13 = |connection: &&rustls::Connection| {
+            connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+        };
+        let Some(connection) = connection.filter(is_tls13) else {
+            let what = "it chose a proof inside the connection, and TLS 1.2 for that".to_owned();
+            return Err(HandshakeError::Protocol { what });
+        };
+        connection
+            .export_keying_material([0; 32], ProofBinding::EXPORTER_LABEL, Some(&[]))
+            .map(ProofBinding)
+            .map_err(|error| from_rustls(&error))
+    }
+
+    /// Joins what the proof and the certificate have proved.
+    fn joined(&self, proven: Proven, now: Timestamp) -> Result<Evidence, HandshakeError> {
+        let Proven { name, groups, expires } = proven;
+        let mut names = vec![name];
+        let mut until = expires;
+        // A certificate that does not do proves nothing, and need not.
+        if let (Some(answer), None) = (&self.answer, &self.deferred) {
+            names.extend(answer.names.iter().cloned());
+            until = Some(until.map_or(answer.expires, |until| until.min(answer.expires)));
+        }
+        let evidence = self.protection(now)?;
+        match &*self.question {
+            Question::MayBeServer(Asked::Name { name: asked, .. })
+                if self.inner_proof != KerberosUse::Off =>
+            {
+                if !is_first(asked, &names) {
+                    return Err(HandshakeError::WrongPeer {
+                        asked: Box::new(asked.clone()),
+                        proved: describe(&names),
+                        why: None,
+                    });
+                }
+                Ok(evidence.with_peer(Some(asked.clone()), names, until))
+            }
+            Question::WhoElse(admission, address) if self.inner_proof != KerberosUse::Off => {
+                let plain: Vec<PeerName> = names.iter().map(|it| it.name().clone()).collect();
+                admission
+                    .admit_member(*address, &plain, &groups)
+                    .map_err(|why| HandshakeError::NotAllowed { peer: describe(&names), why })?;
+                Ok(evidence.with_peer(None, names, until).with_groups(groups))
+            }
+            _ => Err(HandshakeError::OurSide { what: "no proof was asked for".to_owned() }),
+        }
+    }
+}
+
+/// Returns the names as people read them, a bounded number of them.
+fn describe(names: &[ProvedPeer]) -> String {
+    const SHOWN: usize = 6;
+    let texts: Vec<String> = names.iter().take(SHOWN).map(|it| it.name().to_string()).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => texts.join(", "),
+        more => format!("{} and {more} more", texts.join(", ")),
+    }
+}
