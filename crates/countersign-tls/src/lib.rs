@@ -35,11 +35,15 @@ pub use engine::{Engine, Opened, Output, ProofBinding, Proven};
 
 mod error;
 
+mod handshake;
+
 mod link;
 
 mod names;
 
 mod provider;
+
+mod record;
 
 mod san;
 pub use san::{AlternativeName, KerberosName, encode};
