@@ -4,6 +4,7 @@
 
 use std::ffi::{CStr, CString, c_char};
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
 
@@ -129,7 +130,15 @@ pub(crate) fn read_keytab(name: &str) -> Result<Result<Vec<KeytabKey>, Words>, K
 /// when this is dropped.
 pub(crate) struct MemoryKeytab {
     number: u32,
+    /// Keeps it open: the library forgets a keytab in memory that nobody has open.
+    handle: Handle,
 }
+
+// SAFETY: the handle is used when this is dropped only, and the library ties it to no thread and
+// to no context.
+unsafe impl Send for MemoryKeytab {}
+// SAFETY: as above.
+unsafe impl Sync for MemoryKeytab {}
 
 impl MemoryKeytab {
     /// Copies those keys of a keytab whose principal `wanted` takes.
@@ -138,31 +147,35 @@ impl MemoryKeytab {
         wanted: impl Fn(&str) -> bool,
     ) -> Result<Result<Self, Words>, KerberosFailure> {
         let krb5 = Session::open()?;
-        let made = Self { number: Numbers::take() };
-        let copied = krb5.keytab(&made.name()).and_then(|into| {
-            krb5.each_key(name, &mut |key, entry| {
-                if !wanted(&key.principal) {
-                    return Ok(());
-                }
-                // SAFETY: context and keytab are alive, and the entry is copied.
-                let code =
-                    unsafe { (krb5.table.krb5_kt_add_entry)(krb5.context, into.handle, entry) };
-                krb5.check(code)
-            })
+        let number = Numbers::take();
+        let made = match krb5.keytab(&Self::name_of(number)) {
+            Ok(keytab) => Self { number, handle: keytab.keep_open() },
+            Err(words) => return Ok(Err(words)),
+        };
+        let copied = krb5.each_key(name, &mut |key, entry| {
+            if !wanted(&key.principal) {
+                return Ok(());
+            }
+            // SAFETY: context and keytab are alive, and the entry is copied.
+            let code = unsafe { (krb5.table.krb5_kt_add_entry)(krb5.context, made.handle, entry) };
+            krb5.check(code)
         });
         Ok(copied.map(|()| made))
     }
 
     /// Returns the name under which the library knows it.
     pub(crate) fn name(&self) -> String {
-        format!("MEMORY:countersign-{}", self.number)
+        Self::name_of(self.number)
     }
 
-    /// Takes the keys out. The library keeps the empty keytab for ever, so its number is used
-    /// again.
+    fn name_of(number: u32) -> String {
+        format!("MEMORY:countersign-{number}")
+    }
+
+    /// Takes the keys out, which others may have open still, and closes it.
     fn wipe(&self) -> Result<(), Words> {
         let krb5 = Session::open().map_err(|failure| failure.to_string())?;
-        let keytab = krb5.keytab(&self.name())?;
+        let keytab = Keytab { krb5: &krb5, handle: self.handle };
         // Removing a key ends a walk through the keytab, so each one begins anew.
         while let Some(mut entry) = keytab.first()? {
             // SAFETY: context, keytab and entry are alive; the library wipes what it removes.
@@ -367,6 +380,11 @@ struct Keytab<'a> {
 }
 
 impl Keytab<'_> {
+    /// Hands out what is open, to be closed by a `Keytab` made of it.
+    fn keep_open(self) -> Handle {
+        ManuallyDrop::new(self).handle
+    }
+
     /// Returns some key of it, if it has any.
     fn first(&self) -> Result<Option<KeytabEntry>, Words> {
         let mut walk = Walk::begin(self)?;
