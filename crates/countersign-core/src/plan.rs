@@ -120,6 +120,8 @@ pub enum PlanError {
 pub enum KerberosBar {
     /// It proves names inside TLS streams, and these are datagrams.
     Datagrams,
+    /// A program gave credentials to a socket that listens, which proves itself with a keytab.
+    Listener,
     /// There is no name to get a ticket for.
     NoName,
     /// A program gave credentials, and policy has turned Kerberos off.
@@ -134,6 +136,7 @@ pub enum KerberosBar {
 impl fmt::Display for KerberosBar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Listener => "who listens proves itself with a keytab, and not with a password",
             Self::Datagrams => "it is not provided for datagrams",
             Self::NoName => "tickets are for a name",
             Self::Policy => "policy says kerberos.client = \"off\"",
@@ -171,6 +174,9 @@ impl PlanError {
             }
             Self::KerberosCannot { why: KerberosBar::Datagrams, .. } => {
                 "use a stream, or do not require Kerberos for datagrams"
+            }
+            Self::KerberosCannot { why: KerberosBar::Listener, .. } => {
+                "name a keytab in the policy (kerberos.keytab), and give no credentials"
             }
             Self::KerberosCannot { .. } => {
                 "name the service (class/host) that runs there, or do not require Kerberos and let a \
@@ -264,6 +270,10 @@ impl Policy {
         let default = SecuritySettings::default();
         let settings = settings.unwrap_or(&default);
         self.check_protocol(settings)?;
+        if settings.credentials().is_some() {
+            let asked = format!("the socket at {listen}");
+            return Err(PlanError::KerberosCannot { asked, why: KerberosBar::Listener });
+        }
         let admission = Admission {
             names: names.clone(),
             gates: self.gates(listen),

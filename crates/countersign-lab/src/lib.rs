@@ -52,5 +52,8 @@ pub use pair::{Ending, Pair, Side};
 mod process;
 pub use process::{Process, free_port};
 
+mod kdc;
+pub use kdc::{Elsewhere, Kdc, Realm, elsewhere, peer_of_elsewhere, within};
+
 mod clock;
 pub use clock::now;

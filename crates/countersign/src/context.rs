@@ -10,9 +10,10 @@ use countersign_tls::{ClientConfig, Credential, ServerConfig, TrustAnchors};
 use rustix::io::Errno;
 use rustls_pki_types::CertificateDer;
 
-use crate::core::{IdentityRule, PeerName, Policy, TrustRule};
+use crate::core::{IdentityRule, KerberosUse, PeerName, Policy, TrustRule};
 use crate::error::Error;
 use crate::identity::{self, IdentityError, Stamp, Store, variable};
+use crate::kerberos::{self, KerberosFiles};
 
 /// Who we are, whom we believe, and what the administrator demands.
 ///
@@ -57,6 +58,7 @@ pub(crate) struct Generation {
     pub(crate) server: Option<ServerConfig>,
     pub(crate) credential: Option<Credential>,
     pub(crate) anchors: TrustAnchors,
+    pub(crate) kerberos: KerberosFiles,
     /// The policy files that there were; from now on they must be.
     policy_files: Vec<PathBuf>,
 }
@@ -209,7 +211,9 @@ impl State {
             return;
         }
         let number = self.current.number + u64::from(before != self.stamp);
-        match sources.load(number, &self.current.policy_files) {
+        let loaded = sources.load(number, &self.current.policy_files);
+        let loaded = loaded.and_then(|next| next.serves_as_well_as(&self.current).map(|()| next));
+        match loaded {
             Ok(next) if sources.stamp(&next.policy) == before => {
                 self.current = Arc::new(next);
                 self.stamp = before;
@@ -220,6 +224,18 @@ impl State {
             Ok(_) => {}
             Err(error) => self.failure = Some(Arc::new(error)),
         }
+    }
+}
+
+impl Generation {
+    /// Reads the keytab if servers live by that of the generation `before`, so that a broken one is
+    /// found before it is taken.
+    fn serves_as_well_as(&self, before: &Self) -> Result<(), Error> {
+        let is_off = self.policy.kerberos().server.unwrap_or_default() == KerberosUse::Off;
+        if before.kerberos.is_serving() && !is_off {
+            self.kerberos.server()?;
+        }
+        Ok(())
     }
 }
 
@@ -339,8 +355,27 @@ impl Sources {
             None => self.load_anchors(&policy)?,
         };
         let client = ClientConfig::new(&policy, &anchors, credential.as_ref());
-        let server = credential.as_ref().map(|own| ServerConfig::new(&policy, &anchors, own));
-        Ok(Generation { number, policy, client, server, credential, anchors, policy_files })
+        let server = match &credential {
+            Some(own) => Some(ServerConfig::new(&policy, &anchors, own)),
+            // A server that proves itself by its keytab shows some certificate, because TLS needs
+            // one; nobody has to believe it.
+            None if policy.kerberos().server.unwrap_or_default() != KerberosUse::Off => {
+                let nobody = identity::throw_away_credential()?;
+                Some(ServerConfig::for_proofs_only(&anchors, &nobody))
+            }
+            None => None,
+        };
+        let kerberos = KerberosFiles::new(policy.kerberos());
+        Ok(Generation {
+            number,
+            policy,
+            client,
+            server,
+            credential,
+            anchors,
+            kerberos,
+            policy_files,
+        })
     }
 
     /// Reads the policy, and says which files it is made of.
@@ -407,6 +442,7 @@ impl Sources {
             paths.extend([certificate.clone(), key.clone()]);
         }
         paths.extend(policy.trust().anchors);
+        paths.extend(kerberos::keytab(policy.kerberos()));
         if let Some(store) = self.any_store() {
             paths.extend(store.watched());
         }

@@ -3,7 +3,9 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::core::{Fault, HandshakeError, NameError, PlanError, PolicyError, WsaError};
+use crate::core::{
+    Fault, HandshakeError, KerberosFailure, NameError, PlanError, PolicyError, WsaError,
+};
 use crate::identity::IdentityError;
 
 /// Why an operation on a socket failed: what happened (`Display`), who must act
@@ -30,12 +32,18 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// Our own tickets or keys cannot be used.
+    #[error(transparent)]
+    Kerberos(#[from] KerberosFailure),
     /// A text is not a name.
     #[error(transparent)]
     Name(#[from] NameError),
     /// A listener has no certificate to show.
     #[error("cannot listen: there is no certificate to prove who we are")]
     NoCertificate,
+    /// A listener is to prove itself by Kerberos, and no policy says as which service.
+    #[error("cannot listen: Kerberos is to prove who we are, and no service is named")]
+    NoService,
     /// The operation is not legal in this state of the socket.
     #[error("cannot {doing}: {why}")]
     Order {
@@ -69,8 +77,9 @@ impl Error {
                 io::ErrorKind::InvalidInput => Fault::Caller,
                 _ => Fault::Host,
             },
+            Self::Kerberos(error) => error.fault(),
             Self::Name(error) => error.fault(),
-            Self::NoCertificate => Fault::Host,
+            Self::NoCertificate | Self::NoService => Fault::Host,
             Self::Order { .. } => Fault::Caller,
             Self::Plan(error) => error.fault(),
             Self::Policy(error) => error.fault(),
@@ -103,7 +112,13 @@ impl Error {
                 _ => "run `countersign doctor`",
             }
             .to_owned(),
+            Self::Kerberos(error) => error.hint(),
             Self::Name(error) => error.hint().to_owned(),
+            Self::NoService => {
+                "name the services of this server in the policy: kerberos.services = \
+                 [\"class/host\"]"
+                    .to_owned()
+            }
             Self::NoCertificate => {
                 "make one with `countersign identity issue NAME`, or name certificate and key in \
                  the policy's [identity]"
@@ -121,7 +136,10 @@ impl Error {
     pub fn wsa(&self) -> WsaError {
         match self {
             Self::Handshake { source, .. } => source.wsa(),
-            Self::Identity(_) | Self::NoCertificate | Self::Policy(_) => WsaError::Acces,
+            Self::Identity(_) | Self::NoCertificate | Self::NoService | Self::Policy(_) => {
+                WsaError::Acces
+            }
+            Self::Kerberos(error) => error.wsa(),
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::AddrInUse => WsaError::AddrInUse,
                 io::ErrorKind::ConnectionAborted => WsaError::ConnAborted,
@@ -167,9 +185,11 @@ impl From<Error> for io::Error {
             },
             Error::Io { source, .. } => source.kind(),
             Error::Name(_) | Error::Order { .. } | Error::Policy(_) => io::ErrorKind::InvalidInput,
-            Error::Identity(_) | Error::NoCertificate | Error::Plan(_) => {
-                io::ErrorKind::PermissionDenied
-            }
+            Error::Identity(_)
+            | Error::Kerberos(_)
+            | Error::NoCertificate
+            | Error::NoService
+            | Error::Plan(_) => io::ErrorKind::PermissionDenied,
         };
         Self::new(kind, error)
     }

@@ -43,6 +43,8 @@ pub use error::Error;
 
 pub mod identity;
 
+pub mod kerberos;
+
 mod listener;
 pub use listener::{Incoming, Refusal, TcpListener};
 

@@ -226,6 +226,8 @@ fn spec_4_10_credentials_are_never_ignored_in_silence() {
     let off = kerberos("[kerberos]\nclient = \"off\"\n", &given, &service).unwrap_err();
     assert!(matches!(off, PlanError::KerberosCannot { why: KerberosBar::Policy, .. }), "{off}");
     assert!(kerberos("", &given, &names("0.0.0.0:0", "bob@A")).is_err());
+    let listening = policy("").plan_server(Some(&given), &TargetTable::default(), peer());
+    assert!(matches!(listening, Err(PlanError::KerberosCannot { why: KerberosBar::Listener, .. })));
     let mut taken = given;
     assert_eq!(taken.take_credentials(), Some(alice()));
     assert_eq!(taken.credentials(), None);

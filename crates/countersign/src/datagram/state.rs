@@ -12,7 +12,8 @@ use countersign_dtls::{Config, Endpoint, Event, Limits, Moment, Side, Standing};
 use crate::clock;
 use crate::context::Generation;
 use crate::core::{
-    Asked, ClientPlan, HandshakeError, Lifecycle, SecuritySettings, TargetTable, fold,
+    Asked, ClientPlan, HandshakeError, KerberosBar, KerberosUse, Lifecycle, PlanError,
+    SecuritySettings, TargetTable, fold,
 };
 use crate::error::Error;
 
@@ -238,8 +239,16 @@ impl State {
         let settings = self.settings.clone().unwrap_or_default();
         let policy = &open.generation.policy;
         match policy.plan_client(Some(&settings), &self.names, address)? {
+            ClientPlan::Tls {
+                asked: Asked::Name { name, .. },
+                kerberos: KerberosUse::Require,
+                ..
+            } => {
+                let (asked, why) = (name.to_string(), KerberosBar::Datagrams);
+                Err(Error::Plan(PlanError::KerberosCannot { asked, why }))
+            }
             ClientPlan::Tls { asked, .. } => Ok(asked),
-            _ => Err(Error::Plan(crate::core::PlanError::NoName { peer: address })),
+            _ => Err(Error::Plan(PlanError::NoName { peer: address })),
         }
     }
 

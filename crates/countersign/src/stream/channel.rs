@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use countersign_kerberos::DelegatedCredential;
 use countersign_sys::{Interest, Wire, wait};
 use countersign_tls::{Engine, Opened};
 
@@ -34,7 +35,11 @@ pub(crate) struct Channel {
 #[derive(Debug)]
 enum Protection {
     Clear,
-    Tls { engine: Box<Mutex<Engine>>, evidence: Box<Evidence> },
+    Tls {
+        engine: Box<Mutex<Engine>>,
+        evidence: Box<Evidence>,
+        delegated: Option<DelegatedCredential>,
+    },
 }
 
 /// How long the last handle to a blocking stream waits at most for bytes that were accepted before
@@ -47,11 +52,12 @@ impl Channel {
         engine: Engine,
         mut inbound: Inbound,
         evidence: Evidence,
+        delegated: Option<DelegatedCredential>,
     ) -> Self {
         inbound.allow_bulk();
         let engine = Box::new(Mutex::new(engine));
         let evidence = Box::new(evidence);
-        Self::new(socket, inbound, Protection::Tls { engine, evidence })
+        Self::new(socket, inbound, Protection::Tls { engine, evidence, delegated })
     }
 
     pub(crate) fn clear(socket: Tcp, inbound: Inbound) -> Self {
@@ -79,6 +85,14 @@ impl Channel {
         match &self.protection {
             Protection::Clear => None,
             Protection::Tls { evidence, .. } => Some(evidence),
+        }
+    }
+
+    /// Returns the tickets that the peer delegated to us.
+    pub(crate) fn delegated(&self) -> Option<&DelegatedCredential> {
+        match &self.protection {
+            Protection::Clear => None,
+            Protection::Tls { delegated, .. } => delegated.as_ref(),
         }
     }
 

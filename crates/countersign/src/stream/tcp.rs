@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use countersign_kerberos::DelegatedCredential;
 use countersign_sys::Interest;
 
 use super::Channel;
@@ -104,6 +105,12 @@ impl TcpStream {
     /// Returns what protects the connection; `None` is cleartext.
     pub fn evidence(&self) -> Option<&Evidence> {
         self.channel.evidence()
+    }
+
+    /// Returns the tickets that the peer delegated, with which we can act for it at other services;
+    /// `None` unless its policy and its KDC let it.
+    pub fn delegated(&self) -> Option<&DelegatedCredential> {
+        self.channel.delegated()
     }
 
     /// Returns the address of the peer.
