@@ -168,6 +168,14 @@ impl Evidence {
         }
     }
 
+    /// Moves the moment from which it holds: a proof inside the connection ends later than the
+    /// handshake.
+    #[must_use]
+    pub fn held_since(mut self, since: Timestamp) -> Self {
+        self.since = since;
+        self
+    }
+
     /// Adds what the peer proved: first the name that was asked for, if one was, then every
     /// other name; and until when the proof is good.
     #[must_use]

@@ -12,6 +12,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls_pki_types::UnixTime;
 
 use crate::credential::{Credential, TrustAnchors};
+use crate::exporter::Capture;
 use crate::provider::provider;
 use crate::verify::Verifier;
 use crate::{scope, withhold};
@@ -22,6 +23,8 @@ pub const PROOF_PROTOCOL: &[u8] = b"countersign-krb5/1";
 /// What all clients of one generation share.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
+    /// TLS 1.2 may come out of it.
+    pub(crate) is_lax: bool,
     pub(crate) plain: Arc<rustls::ClientConfig>,
     /// The same, but it offers a proof inside the connection.
     pub(crate) proving: Arc<rustls::ClientConfig>,
@@ -43,18 +46,23 @@ impl ClientConfig {
         };
         plain.resumption = Resumption::disabled();
         plain.require_ems = true;
+        plain.enable_secret_extraction = true;
+        plain.key_log = Arc::new(Capture);
         let mut proving = plain.clone();
         proving.alpn_protocols = vec![PROOF_PROTOCOL.to_vec()];
         if let Some(credential) = credential {
             proving.client_auth_cert_resolver = withhold::resolver(credential);
         }
-        Self { plain: Arc::new(plain), proving: Arc::new(proving) }
+        let is_lax = policy.allows_tls12();
+        Self { is_lax, plain: Arc::new(plain), proving: Arc::new(proving) }
     }
 }
 
 /// What all connections to a listener of one generation share.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
+    /// TLS 1.2 may come out of the plain one.
+    pub(crate) is_lax: bool,
     /// For clients that know us by our certificate.
     pub(crate) plain: Option<Arc<rustls::ServerConfig>>,
     /// For clients that offer a proof inside the connection.
@@ -69,7 +77,8 @@ impl ServerConfig {
     /// Never: the provider supports the versions asked for.
     pub fn new(policy: &Policy, anchors: &TrustAnchors, credential: &Credential) -> Self {
         let plain = Some(Arc::new(server(server_builder(versions(policy)), anchors, credential)));
-        Self { plain, ..Self::for_proofs_only(anchors, credential) }
+        let is_lax = policy.allows_tls12();
+        Self { is_lax, plain, ..Self::for_proofs_only(anchors, credential) }
     }
 
     /// Builds it for a server that has no certificate whose name anyone would believe: clients that
@@ -81,7 +90,7 @@ impl ServerConfig {
     pub fn for_proofs_only(anchors: &TrustAnchors, credential: &Credential) -> Self {
         let mut proving = server(server_builder(TLS13_ONLY), anchors, credential);
         proving.alpn_protocols = vec![PROOF_PROTOCOL.to_vec()];
-        Self { plain: None, proving: Arc::new(proving) }
+        Self { is_lax: false, plain: None, proving: Arc::new(proving) }
     }
 
     /// Returns whether it serves clients that know us by our certificate.
@@ -101,6 +110,8 @@ fn server(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.require_ems = true;
+    config.enable_secret_extraction = true;
+    config.key_log = Arc::new(Capture);
     config
 }
 

@@ -82,13 +82,15 @@ impl Handshake {
                     }
                 }
                 Err(error) => {
-                    // The alert for the peer, as far as there is one.
+                    // The alert for the peer, as far as there is one. rustls remembers where it was in
+                    // the window, so that must be there still.
+                    let window = wire.get_mut(used..end).unwrap_or_default();
                     let _ = match &mut self.side {
                         Side::Client(it) => {
-                            step(it.process_tls_records(&mut []), &mut self.outgoing)
+                            step(it.process_tls_records(window), &mut self.outgoing)
                         }
                         Side::Server(it) => {
-                            step(it.process_tls_records(&mut []), &mut self.outgoing)
+                            step(it.process_tls_records(window), &mut self.outgoing)
                         }
                     };
                     break Err(error);

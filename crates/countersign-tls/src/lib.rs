@@ -35,6 +35,8 @@ pub use engine::{Engine, Opened, Output, ProofBinding, Proven};
 
 mod error;
 
+mod exporter;
+
 mod handshake;
 
 mod link;

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use countersign_core::{Admission, Asked, HandshakeError, ProvedPeer, Timestamp};
 
+use crate::exporter::ExporterSecret;
+
 /// What a connection wants to know of its peer.
 #[non_exhaustive]
 #[derive(Clone, Debug)]
@@ -51,6 +53,8 @@ pub(crate) struct Outcome {
     pub(crate) refusal: Option<HandshakeError>,
     /// Why the certificate does not do, where that ends nothing yet.
     pub(crate) deferred: Option<HandshakeError>,
+    /// What keying material is exported from.
+    pub(crate) exporter: Option<ExporterSecret>,
 }
 
 struct Scope {
@@ -110,6 +114,15 @@ pub(crate) fn defer(verdict: HandshakeError) {
     SCOPE.with_borrow_mut(|slot| {
         if let Some(scope) = slot {
             scope.outcome.deferred = Some(verdict);
+        }
+    });
+}
+
+/// Leaves the exporter secret.
+pub(crate) fn keep(secret: ExporterSecret) {
+    SCOPE.with_borrow_mut(|slot| {
+        if let Some(scope) = slot {
+            scope.outcome.exporter = Some(secret);
         }
     });
 }

@@ -14,12 +14,16 @@ use countersign_core::{
     Admission, Asked, Evidence, HandshakeError, Host, KerberosUse, Mechanism, PeerName, ProvedPeer,
     SessionId, Timestamp,
 };
+use rustls::client::UnbufferedClientConnection;
+use rustls::server::UnbufferedServerConnection;
 use rustls::{ClientConnection, Connection, ProtocolVersion, ServerConnection};
 use rustls_pki_types::ServerName;
 
 use crate::config::{ClientConfig, ServerConfig};
 use crate::error::from_rustls;
-use crate::link::{Client, Greeting, Link, NO_APPLICATION_PROTOCOL};
+use crate::exporter::ExporterSecret;
+use crate::handshake::Handshake;
+use crate::link::{Greeting, Link, NO_APPLICATION_PROTOCOL};
 use crate::scope::{self, Answer, Question};
 
 /// Sealed bytes that may wait to be transmitted, and the size of one write to the socket. Three
@@ -44,6 +48,16 @@ const RECORD: usize = 1 << 14;
 #[derive(Debug)]
 pub struct Engine {
     link: Link,
+    is_client: bool,
+    /// Bytes of the wire that have arrived and are not used; after the handshake, at most what
+    /// arrived with the last of it.
+    incoming: Vec<u8>,
+    /// What protects the connection, from the end of the handshake on.
+    protection: Option<Evidence>,
+    /// Bytes of a proof inside the connection that have been opened, and behind them of the
+    /// application.
+    opened: Vec<u8>,
+    exporter: Option<ExporterSecret>,
     /// What a server answers its client with, once that has greeted.
     choice: Option<ServerConfig>,
     question: Arc<Question>,
@@ -71,13 +85,6 @@ enum Phase {
     /// The evidence is out.
     Secured,
     Failed(HandshakeError),
-}
-
-/// Whether plaintext waits to be opened.
-#[derive(PartialEq, Eq)]
-enum Plaintext {
-    None,
-    Waits,
 }
 
 /// What became of the handshake.
@@ -135,6 +142,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Self, HandshakeError> {
         let name = server_name(&asked);
+        let is_lax = config.is_lax;
         let (config, question) = match (offer, &asked) {
             (KerberosUse::Off, _) => (&config.plain, Question::IsServer(asked)),
             (_, Asked::Name { .. }) => (&config.proving, Question::MayBeServer(asked)),
@@ -144,11 +152,19 @@ impl Engine {
             }
         };
         let question = Arc::new(question);
-        let made = scope::enter(Some(&question), now, None, || {
-            ClientConnection::new(config.clone(), name)
+        let (made, _) = scope::enter(Some(&question), now, None, || {
+            if is_lax {
+                ClientConnection::new(config.clone(), name).map(buffered)
+            } else {
+                let made = UnbufferedClientConnection::new(config.clone(), name);
+                made.map(|connection| Link::Handshake(Box::new(Handshake::client(connection))))
+            }
         });
-        let connection = made.0.map_err(|error| from_rustls(&error))?;
-        Ok(Self::new(Link::Running(connection.into()), question, offer))
+        let link = made.map_err(|error| from_rustls(&error))?;
+        let mut engine = Self::new(link, true, question, offer);
+        // The greeting.
+        engine.process(now)?;
+        Ok(engine)
     }
 
     /// Starts as the server for a client at `peer`, who may have the choice between a certificate
@@ -168,21 +184,28 @@ impl Engine {
         if offer != KerberosUse::Off {
             let link = Link::Greeting(Greeting::default());
             let choice = Some(config.clone());
-            return Ok(Self { choice, ..Self::new(link, question, offer) });
+            return Ok(Self { choice, ..Self::new(link, false, question, offer) });
         }
         let plain = config.plain.clone().ok_or_else(|| HandshakeError::OurSide {
             what: "there is no certificate to prove who we are".to_owned(),
         })?;
-        let made = ServerConnection::new(plain).map_err(|error| from_rustls(&error))?;
-        Ok(Self::new(Link::Running(made.into()), question, offer))
+        let link = server_link(plain, config.is_lax).map_err(|error| from_rustls(&error))?;
+        Ok(Self::new(link, false, question, offer))
     }
 
-    fn new(mut link: Link, question: Arc<Question>, inner_proof: KerberosUse) -> Self {
-        if let Some(connection) = link.running_mut() {
-            connection.set_buffer_limit(Some(TRANSMIT_LIMIT));
-        }
+    fn new(
+        link: Link,
+        is_client: bool,
+        question: Arc<Question>,
+        inner_proof: KerberosUse,
+    ) -> Self {
         Self {
             link,
+            is_client,
+            incoming: Vec::new(),
+            protection: None,
+            opened: Vec::new(),
+            exporter: None,
             choice: None,
             question,
             answer: None,
@@ -196,7 +219,10 @@ impl Engine {
     }
 
     /// Takes bytes that arrived from the peer, and returns how many it took. It takes fewer than
-    /// all when plaintext waits to be opened, or when the peer has said that it is done.
+    /// all when so many wait already that something must be opened, or when the peer has said that
+    /// it is done.
+    ///
+    /// After the handshake [`Self::open_from`] takes the bytes without a copy.
     ///
     /// # Errors
     ///
@@ -204,35 +230,39 @@ impl Engine {
     /// peer may then wait for [`Self::transmit`].
     pub fn handle_input(
         &mut self,
-        mut wire: &[u8],
+        wire: &[u8],
         now: Timestamp,
     ) -> Result<usize, HandshakeError> {
         if let Phase::Failed(error) = &self.phase {
             return Err(error.clone());
         }
-        let offered = wire.len();
         if self.phase == Phase::Handshaking && self.first_bytes.len() < FIRST_BYTES {
             let room = FIRST_BYTES - self.first_bytes.len();
             self.first_bytes.extend(wire.iter().take(room));
         }
-        while !wire.is_empty() {
-            match self.link.read(&mut wire) {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {}
-            }
-            if self.process(now)? == Plaintext::Waits {
-                break;
-            }
+        if let Link::Buffered(_) = self.link {
+            return self.feed(wire, now);
         }
-        Ok(offered - wire.len())
+        let room = INCOMING.saturating_sub(self.incoming.len());
+        let taken = wire.get(..wire.len().min(room)).unwrap_or_default();
+        self.incoming.extend_from_slice(taken);
+        self.process(now)?;
+        match self.phase {
+            // It is as full as a handshake can make it.
+            Phase::Handshaking if taken.is_empty() && !wire.is_empty() => {
+                let what = "it sent a handshake message that is far too large".to_owned();
+                Err(self.fail(HandshakeError::Protocol { what }))
+            }
+            _ => Ok(taken.len()),
+        }
     }
 
-    /// Has the library look at what it was given.
-    fn process(&mut self, now: Timestamp) -> Result<Plaintext, HandshakeError> {
+    /// Goes on with what has arrived.
+    fn process(&mut self, now: Timestamp) -> Result<(), HandshakeError> {
         if let Link::Greeting(greeting) = &mut self.link {
-            match greeting.look() {
-                Ok(None) => return Ok(Plaintext::None),
-                Ok(Some(client)) => self.answer_greeting(client, now)?,
+            match greeting.look(&self.incoming) {
+                Ok(None) => return Ok(()),
+                Ok(Some(offers_proof)) => self.answer_greeting(offers_proof)?,
                 Err((error, alert)) => {
                     let error = self.explain(&error);
                     self.link = Link::Ended(alert);
@@ -240,55 +270,81 @@ impl Engine {
                 }
             }
         }
-        let Some(connection) = self.link.running_mut() else { return Ok(Plaintext::None) };
-        let question = (self.phase == Phase::Handshaking).then_some(&self.question);
-        let (state, outcome) =
-            scope::enter(question, now, self.deferred.take(), || connection.process_new_packets());
-        self.answer = outcome.answer.or_else(|| self.answer.take());
-        self.deferred = outcome.deferred;
-        match state {
-            Ok(state) if state.plaintext_bytes_to_read() > 0 => Ok(Plaintext::Waits),
-            Ok(_) => Ok(Plaintext::None),
-            Err(error) => {
-                let error = outcome.refusal.unwrap_or_else(|| self.explain(&error));
-                Err(self.fail(error))
+        if let Link::Buffered(_) = self.link {
+            let incoming = std::mem::take(&mut self.incoming);
+            return self.feed(&incoming, now).map(drop);
+        }
+        let Link::Handshake(handshake) = &mut self.link else { return Ok(()) };
+        let incoming = &mut self.incoming;
+        let (progress, mut outcome) =
+            scope::enter(Some(&self.question), now, self.deferred.take(), || {
+                handshake.process(incoming)
+            });
+        self.answer = outcome.answer.take().or_else(|| self.answer.take());
+        self.deferred = outcome.deferred.take();
+        self.exporter = outcome.exporter.take().or_else(|| self.exporter.take());
+        self.incoming.drain(..progress.used);
+        progress.result.map_err(|error| {
+            let error = outcome.refusal.unwrap_or_else(|| self.explain(&error));
+            self.fail(error)
+        })
+    }
+
+    /// Gives bytes to a connection that rustls carries, and returns how many it took.
+    fn feed(&mut self, mut wire: &[u8], now: Timestamp) -> Result<usize, HandshakeError> {
+        let offered = wire.len();
+        while !wire.is_empty() {
+            let Link::Buffered(connection) = &mut self.link else { break };
+            match connection.read_tls(&mut wire) {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+            let question = (self.phase == Phase::Handshaking).then_some(&self.question);
+            let (state, outcome) = scope::enter(question, now, self.deferred.take(), || {
+                connection.process_new_packets()
+            });
+            self.answer = outcome.answer.or_else(|| self.answer.take());
+            self.deferred = outcome.deferred;
+            match state {
+                Ok(state) if state.plaintext_bytes_to_read() > 0 => break,
+                Ok(_) => {}
+                Err(error) => {
+                    let error = outcome.refusal.unwrap_or_else(|| self.explain(&error));
+                    return Err(self.fail(error));
+                }
             }
         }
+        Ok(offered - wire.len())
     }
 
     /// Chooses what to talk to a client with, by what it offers.
-    fn answer_greeting(&mut self, client: Client, now: Timestamp) -> Result<(), HandshakeError> {
+    fn answer_greeting(&mut self, offers_proof: bool) -> Result<(), HandshakeError> {
         let config = self.choice.take();
         let plain = config.as_ref().and_then(|config| config.plain.as_ref());
-        let chosen = match (&config, plain) {
-            (Some(config), _) if client.offers_proof => {
+        let (chosen, is_lax) = match (&config, plain) {
+            (Some(config), _) if offers_proof => {
                 if let Question::MayConnect(admission, peer) = &*self.question {
                     self.question = Arc::new(Question::WhoElse(admission.clone(), *peer));
                 }
-                &config.proving
+                (config.proving.clone(), false)
             }
-            (_, Some(plain)) if self.inner_proof != KerberosUse::Require => {
+            (Some(config), Some(plain)) if self.inner_proof != KerberosUse::Require => {
                 self.inner_proof = KerberosUse::Off;
-                plain
+                (plain.clone(), config.is_lax)
             }
             _ => {
                 self.link = Link::Ended(NO_APPLICATION_PROTOCOL.to_vec());
                 return Err(self.fail(HandshakeError::KerberosRequired));
             }
         };
-        let (answered, outcome) =
-            scope::enter(Some(&self.question), now, None, || client.answer(chosen));
-        match answered {
-            Ok(connection) => {
-                let mut connection = Connection::from(connection);
-                connection.set_buffer_limit(Some(TRANSMIT_LIMIT));
-                self.link = Link::Running(connection);
+        match server_link(chosen, is_lax) {
+            Ok(link) => {
+                self.link = link;
                 Ok(())
             }
-            Err((error, alert)) => {
-                let error = outcome.refusal.unwrap_or_else(|| from_rustls(&error));
-                self.link = Link::Ended(alert);
-                Err(self.fail(error))
+            Err(error) => {
+                self.link = Link::Ended(Vec::new());
+                Err(self.fail(from_rustls(&error)))
             }
         }
     }
@@ -304,7 +360,10 @@ impl Engine {
             Phase::Failed(error) => Err(error),
             Phase::Handshaking if !self.may_be_tls() => Err(self.fail(not_tls(&self.first_bytes))),
             Phase::Secured if self.peer_has_closed() => Ok(()),
-            _ => Err(self.fail(HandshakeError::Truncated)),
+            _ => {
+                let error = self.record_failure().unwrap_or(HandshakeError::Truncated);
+                Err(self.fail(error))
+            }
         }
     }
 
@@ -317,7 +376,7 @@ impl Engine {
         match &self.phase {
             Phase::Failed(error) => Err(error.clone()),
             Phase::Handshaking if self.is_tls_done() => {
-                match self.after_tls(now).map_err(|error| self.fail(error))? {
+                match self.leave_tls(now).map_err(|error| self.fail(error))? {
                     After::Prove(binding) => {
                         self.phase = Phase::Proving;
                         Ok(Output::Prove(binding))
@@ -341,7 +400,20 @@ impl Engine {
     }
 
     fn is_tls_done(&self) -> bool {
-        self.link.running().is_some_and(|connection| !connection.is_handshaking())
+        self.link.common().is_some_and(|common| !common.is_handshaking())
+    }
+
+    /// Takes down what rustls knows, and takes over the records.
+    fn leave_tls(&mut self, now: Timestamp) -> Result<After, HandshakeError> {
+        self.protection = Some(self.describe_protection(now)?);
+        let after = self.after_tls()?;
+        self.exporter = None;
+        let link = std::mem::replace(&mut self.link, Link::Ended(Vec::new()));
+        self.link = match link {
+            Link::Handshake(handshake) => Link::Records(Box::new(handshake.into_records()?)),
+            other => other,
+        };
+        Ok(after)
     }
 
     /// Takes plaintext to protect, and returns how much of it was taken: none before the evidence
@@ -353,9 +425,14 @@ impl Engine {
         if self.phase != Phase::Secured {
             return 0;
         }
-        let Some(connection) = self.link.running_mut() else { return 0 };
-        if connection.protocol_version() != Some(ProtocolVersion::TLSv1_2) {
-            return io::Write::write(&mut connection.writer(), plain).unwrap_or(0);
+        let is_tls12 = matches!(&self.link, Link::Buffered(connection)
+            if connection.protocol_version() == Some(ProtocolVersion::TLSv1_2));
+        if !is_tls12 {
+            let taken = self.link.seal(plain);
+            if taken == 0 {
+                self.note_record_failure();
+            }
+            return taken;
         }
         if self.tls12_records == 0 {
             let what = "TLS 1.2 cannot protect more with the keys of one connection".to_owned();
@@ -364,35 +441,111 @@ impl Engine {
         }
         let records = usize::try_from(self.tls12_records).unwrap_or(usize::MAX);
         let room = plain.len().min(records.saturating_mul(RECORD));
-        let plain = plain.get(..room).unwrap_or_default();
-        let taken = io::Write::write(&mut connection.writer(), plain).unwrap_or(0);
+        let taken = self.link.seal(plain.get(..room).unwrap_or_default());
         self.tls12_records -= taken.div_ceil(RECORD) as u64;
         taken
     }
 
-    /// Hands out plaintext that has arrived.
+    /// Hands out plaintext that has arrived by [`Self::handle_input`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open_from`].
+    pub fn open(&mut self, into: &mut [u8]) -> Result<Opened, HandshakeError> {
+        // With no bytes nobody asks for the time.
+        let now = Timestamp::from_secs(0);
+        self.open_from(&mut [], into, now).map(|(_, opened)| opened)
+    }
+
+    /// Hands out plaintext straight from `wire`, and returns how many bytes of that were used. They
+    /// must be taken off its front, and the rest must be there at the next call as this one left
+    /// it: opened, perhaps, where it did not fit.
     ///
     /// # Errors
     ///
     /// Whatever ended the conversation; plaintext that arrived before is handed out first, if the
     /// evidence was.
-    pub fn open(&mut self, into: &mut [u8]) -> Result<Opened, HandshakeError> {
+    pub fn open_from(
+        &mut self,
+        wire: &mut [u8],
+        into: &mut [u8],
+        now: Timestamp,
+    ) -> Result<(usize, Opened), HandshakeError> {
         if !self.is_evidence_out {
             return match &self.phase {
                 Phase::Failed(error) => Err(error.clone()),
-                _ => Ok(Opened::Starved),
+                _ => Ok((0, Opened::Starved)),
             };
         }
-        let Some(connection) = self.link.running_mut() else { return Ok(Opened::Starved) };
-        match io::Read::read(&mut connection.reader(), into) {
-            Ok(0) if into.is_empty() => Ok(Opened::Data(0)),
-            Ok(0) => Ok(Opened::Closed),
-            Ok(count) => Ok(Opened::Data(count)),
-            Err(_) => match &self.phase {
-                Phase::Failed(error) => Err(error.clone()),
-                _ => Ok(Opened::Starved),
-            },
+        if !self.opened.is_empty() {
+            return Ok((0, Opened::Data(take_front(&mut self.opened, into))));
         }
+        if let Link::Buffered(_) = self.link {
+            return self.open_buffered(wire, into, now);
+        }
+        match (self.open_records(wire, into), &self.phase) {
+            (Ok((_, Opened::Starved)), Phase::Failed(error)) => Err(error.clone()),
+            (Err(error), _) => Err(self.fail(error)),
+            (opened, _) => opened,
+        }
+    }
+
+    fn open_records(
+        &mut self,
+        wire: &mut [u8],
+        into: &mut [u8],
+    ) -> Result<(usize, Opened), HandshakeError> {
+        let Link::Records(records) = &mut self.link else { return Ok((0, Opened::Starved)) };
+        let mut used = 0;
+        // What came with the last of the handshake is completed to whole records first.
+        while !self.incoming.is_empty() {
+            let taken = records.open(&mut self.incoming, into)?;
+            self.incoming.drain(..taken.wire);
+            if taken.found != Opened::Starved {
+                return Ok((used, taken.found));
+            }
+            let rest = wire.get(used..).unwrap_or_default();
+            let missing = missing_of_record(&self.incoming).min(rest.len());
+            if self.incoming.is_empty() {
+                self.incoming = Vec::new();
+            } else if missing == 0 {
+                return Ok((used, Opened::Starved));
+            } else {
+                self.incoming.extend_from_slice(rest.get(..missing).unwrap_or_default());
+                used += missing;
+            }
+        }
+        let taken = records.open(wire.get_mut(used..).unwrap_or_default(), into)?;
+        Ok((used + taken.wire, taken.found))
+    }
+
+    fn open_buffered(
+        &mut self,
+        wire: &[u8],
+        into: &mut [u8],
+        now: Timestamp,
+    ) -> Result<(usize, Opened), HandshakeError> {
+        let mut used = 0;
+        loop {
+            let Link::Buffered(connection) = &mut self.link else { break };
+            match io::Read::read(&mut connection.reader(), into) {
+                Ok(0) if into.is_empty() => return Ok((used, Opened::Data(0))),
+                Ok(0) => return Ok((used, Opened::Closed)),
+                Ok(count) => return Ok((used, Opened::Data(count))),
+                Err(_) => {}
+            }
+            if let Phase::Failed(error) = &self.phase {
+                return Err(error.clone());
+            }
+            let rest = wire.get(used..).unwrap_or_default();
+            // An error is told when the plaintext before it has been.
+            match self.feed(rest, now) {
+                Ok(0) => break,
+                Ok(count) => used += count,
+                Err(_) => used = wire.len(),
+            }
+        }
+        Ok((used, Opened::Starved))
     }
 
     /// Writes what waits for the peer, as much as `wire` takes in one call.
@@ -411,8 +564,14 @@ impl Engine {
 
     /// Tells the peer that we will send no more (close_notify).
     pub fn close(&mut self) {
-        if let Some(connection) = self.link.running_mut() {
-            connection.send_close_notify();
+        self.link.close();
+    }
+
+    /// Returns how often the traffic keys have changed, of either direction.
+    pub fn key_updates(&self) -> u64 {
+        match &self.link {
+            Link::Records(records) => records.updates(),
+            _ => 0,
         }
     }
 
@@ -430,7 +589,7 @@ impl Engine {
 
     /// Returns whether this end is the client.
     pub fn is_client(&self) -> bool {
-        matches!(self.link, Link::Running(Connection::Client(_)))
+        self.is_client
     }
 
     /// Returns whether the peer has sent any byte during the handshake.
@@ -439,9 +598,32 @@ impl Engine {
     }
 
     fn peer_has_closed(&mut self) -> bool {
-        self.link.running_mut().is_some_and(|connection| {
-            connection.process_new_packets().is_ok_and(|state| state.peer_has_closed())
-        })
+        match &mut self.link {
+            Link::Records(records) => {
+                // It may have been among the last bytes.
+                if let Ok(taken) = records.open(&mut self.incoming, &mut []) {
+                    self.incoming.drain(..taken.wire);
+                }
+                records.peer_has_closed()
+            }
+            Link::Buffered(connection) => {
+                connection.process_new_packets().is_ok_and(|state| state.peer_has_closed())
+            }
+            _ => false,
+        }
+    }
+
+    fn record_failure(&self) -> Option<HandshakeError> {
+        match &self.link {
+            Link::Records(records) => records.failure().cloned(),
+            _ => None,
+        }
+    }
+
+    fn note_record_failure(&mut self) {
+        if let Some(error) = self.record_failure() {
+            self.fail(error);
+        }
     }
 
     fn fail(&mut self, error: HandshakeError) -> HandshakeError {
@@ -458,7 +640,7 @@ impl Engine {
 
     /// Says what follows on the handshake of TLS: a proof inside the connection if that was agreed
     /// on, else the verdict on the certificate, which may have been deferred until now.
-    fn after_tls(&mut self, now: Timestamp) -> Result<After, HandshakeError> {
+    fn after_tls(&mut self) -> Result<After, HandshakeError> {
         let was_offered = self.question.defers();
         match (was_offered, self.has_agreed_on_proof()) {
             (true, true) => self.binding().map(After::Prove),
@@ -476,15 +658,21 @@ impl Engine {
             }
             (_, false) => match self.deferred.take() {
                 Some(verdict) => Err(verdict),
-                None => self.evidence(now).map(|evidence| After::Judged(Box::new(evidence))),
+                None => self.evidence().map(|evidence| After::Judged(Box::new(evidence))),
             },
         }
     }
 
+    /// Returns what protects the connection, with no name proved yet.
+    fn protection(&self) -> Result<Evidence, HandshakeError> {
+        let missing = || HandshakeError::OurSide { what: "no handshake that is done".to_owned() };
+        self.protection.clone().ok_or_else(missing)
+    }
+
     /// Describes the protection, with no name proved yet.
-    fn protection(&self, now: Timestamp) -> Result<Evidence, HandshakeError> {
+    fn describe_protection(&self, now: Timestamp) -> Result<Evidence, HandshakeError> {
         let missing = |what: &str| HandshakeError::OurSide { what: format!("no {what}") };
-        let connection = self.link.running().ok_or_else(|| missing("connection"))?;
+        let connection = self.link.common().ok_or_else(|| missing("connection"))?;
         let mechanism = match connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => Mechanism::Tls13,
             Some(ProtocolVersion::TLSv1_2) => Mechanism::Tls12,
@@ -498,16 +686,14 @@ impl Engine {
             .negotiated_key_exchange_group()
             .map(|group| format!("{:?}", group.name()))
             .ok_or_else(|| missing("key exchange"))?;
-        let session = connection
-            .export_keying_material([0; 16], SessionId::EXPORTER_LABEL, None)
-            .map_err(|error| from_rustls(&error))?;
+        let session = self.link.export(self.exporter.as_ref(), SessionId::EXPORTER_LABEL)?;
         Ok(Evidence::new(mechanism, suite, group, SessionId::from_exported(session), now))
     }
 
     /// Puts together what holds now, by the peer's certificate alone.
-    fn evidence(&self, now: Timestamp) -> Result<Evidence, HandshakeError> {
+    fn evidence(&self) -> Result<Evidence, HandshakeError> {
         let missing = |what: &str| HandshakeError::OurSide { what: format!("no {what}") };
-        let evidence = self.protection(now)?;
+        let evidence = self.protection()?;
         match (&*self.question, &self.answer) {
             (Question::IsServer(asked) | Question::MayBeServer(asked), Some(answer)) => {
                 let asked = match asked {
@@ -533,6 +719,54 @@ impl Engine {
             (Question::WhoElse(..), _) => Err(missing("proof inside the connection")),
         }
     }
+}
+
+/// The bytes of the wire that may wait in a handshake: a message of 64 KiB, and the record around
+/// its end.
+const INCOMING: usize = 68 * 1024;
+
+/// A connection that rustls carries.
+fn buffered(connection: impl Into<Connection>) -> Link {
+    let mut connection = connection.into();
+    connection.set_buffer_limit(Some(TRANSMIT_LIMIT));
+    Link::Buffered(Box::new(connection))
+}
+
+/// Starts what a server answers with.
+fn server_link(
+    config: Arc<rustls::ServerConfig>,
+    is_lax: bool,
+) -> Result<Link, rustls::Error> {
+    if is_lax {
+        return ServerConnection::new(config).map(buffered);
+    }
+    let connection = UnbufferedServerConnection::new(config)?;
+    Ok(Link::Handshake(Box::new(Handshake::server(connection))))
+}
+
+/// Returns how many bytes the record that `wire` begins with lacks; of its header, if that is not
+/// whole.
+fn missing_of_record(wire: &[u8]) -> usize {
+    const HEADER: usize = 5;
+    match wire {
+        [_, _, _, high, low, rest @ ..] => {
+            usize::from(u16::from_be_bytes([*high, *low])).saturating_sub(rest.len())
+        }
+        _ => HEADER - wire.len(),
+    }
+}
+
+/// Moves bytes from the front of `from`, as many as fit, and returns how many.
+fn take_front(from: &mut Vec<u8>, into: &mut [u8]) -> usize {
+    let count = from.len().min(into.len());
+    if let (Some(to), Some(from)) = (into.get_mut(..count), from.get(..count)) {
+        to.copy_from_slice(from);
+    }
+    from.drain(..count);
+    if from.is_empty() {
+        *from = Vec::new();
+    }
+    count
 }
 
 /// What follows on the handshake of TLS.

@@ -7,9 +7,8 @@ use countersign_core::{
 };
 use rustls::ProtocolVersion;
 
-use super::{Engine, Phase, is_first};
+use super::{Engine, Link, Opened, Phase, is_first};
 use crate::config::PROOF_PROTOCOL;
-use crate::error::from_rustls;
 use crate::scope::Question;
 
 /// What a proof inside the connection must be bound to: both ends of this connection compute the
@@ -51,6 +50,9 @@ impl Proven {
     }
 }
 
+/// How much of a proof is opened at once: one record.
+const PART: usize = 1 << 14;
+
 impl Engine {
     /// Returns bytes of the proof that have arrived; none before more input. Say with
     /// [`Self::consume_proof`] how many were used: what is left belongs to the application.
@@ -65,39 +67,52 @@ impl Engine {
             Phase::Proving => {}
             _ => return Ok(&[]),
         }
-        let chunk = match &mut self.link {
-            super::Link::Running(connection) => connection.reader().into_first_chunk(),
-            _ => return Ok(&[]),
-        };
-        match chunk {
-            Ok([]) => {
-                self.phase = Phase::Failed(HandshakeError::Truncated);
-                Err(HandshakeError::Truncated)
-            }
-            Ok(chunk) => Ok(chunk),
-            // Nothing yet.
-            Err(_) => Ok(&[]),
+        if !self.opened.is_empty() {
+            return Ok(&self.opened);
         }
+        match self.open_proof() {
+            Ok(Opened::Closed) => Err(self.fail(HandshakeError::Truncated)),
+            Ok(_) => Ok(&self.opened),
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    /// Opens what has arrived, a bounded part of it.
+    fn open_proof(&mut self) -> Result<Opened, HandshakeError> {
+        let mut part = vec![0; PART];
+        let found = match &mut self.link {
+            Link::Records(records) => {
+                let taken = records.open(&mut self.incoming, &mut part)?;
+                self.incoming.drain(..taken.wire);
+                taken.found
+            }
+            Link::Buffered(connection) => {
+                match std::io::Read::read(&mut connection.reader(), &mut part) {
+                    Ok(0) => Opened::Closed,
+                    Ok(count) => Opened::Data(count),
+                    Err(_) => Opened::Starved,
+                }
+            }
+            _ => Opened::Starved,
+        };
+        if let Opened::Data(count) = found {
+            part.truncate(count);
+            self.opened = part;
+        }
+        Ok(found)
     }
 
     /// Takes away bytes of the proof that were used.
     pub fn consume_proof(&mut self, count: usize) {
-        if self.phase == Phase::Proving
-            && let Some(connection) = self.link.running_mut()
-        {
-            std::io::BufRead::consume(&mut connection.reader(), count);
+        if self.phase == Phase::Proving {
+            self.opened.drain(..count.min(self.opened.len()));
         }
     }
 
     /// Takes bytes of the proof to protect, and returns how many were taken: none outside of the
     /// proof, and no more than fits beside what still waits to be transmitted.
     pub fn seal_proof(&mut self, bytes: &[u8]) -> usize {
-        match (&self.phase, self.link.running_mut()) {
-            (Phase::Proving, Some(connection)) => {
-                std::io::Write::write(&mut connection.writer(), bytes).unwrap_or(0)
-            }
-            _ => 0,
-        }
+        if self.phase == Phase::Proving { self.link.seal(bytes) } else { 0 }
     }
 
     /// Ends the proof with what it has proved, and judges that: a server must be whom the client
@@ -133,24 +148,17 @@ impl Engine {
 
     /// Returns whether the peers have agreed on a proof inside the connection.
     pub(super) fn has_agreed_on_proof(&self) -> bool {
-        self.link.running().and_then(|connection| connection.alpn_protocol())
-            == Some(PROOF_PROTOCOL)
+        self.link.common().and_then(|common| common.alpn_protocol()) == Some(PROOF_PROTOCOL)
     }
 
     /// Returns what the proof is bound to.
     pub(super) fn binding(&self) -> Result<ProofBinding, HandshakeError> {
-        let connection = self.link.running();
-        let is_tls13 = |connection: &&rustls::Connection| {
-            connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
-        };
-        let Some(connection) = connection.filter(is_tls13) else {
+        let version = self.link.common().and_then(|common| common.protocol_version());
+        if version != Some(ProtocolVersion::TLSv1_3) {
             let what = "it chose a proof inside the connection, and TLS 1.2 for that".to_owned();
             return Err(HandshakeError::Protocol { what });
-        };
-        connection
-            .export_keying_material([0; 32], ProofBinding::EXPORTER_LABEL, Some(&[]))
-            .map(ProofBinding)
-            .map_err(|error| from_rustls(&error))
+        }
+        self.link.export(self.exporter.as_ref(), ProofBinding::EXPORTER_LABEL).map(ProofBinding)
     }
 
     /// Joins what the proof and the certificate have proved.
@@ -163,7 +171,7 @@ impl Engine {
             names.extend(answer.names.iter().cloned());
             until = Some(until.map_or(answer.expires, |until| until.min(answer.expires)));
         }
-        let evidence = self.protection(now)?;
+        let evidence = self.protection()?.held_since(now);
         match &*self.question {
             Question::MayBeServer(Asked::Name { name: asked, .. })
                 if self.inner_proof != KerberosUse::Off =>

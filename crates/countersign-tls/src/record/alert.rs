@@ -68,11 +68,6 @@ impl Alert {
         Self::protocol(AlertDescription::DecodeError, format!("it sent {what} that cannot be read"))
     }
 
-    /// Something that rustls cannot read.
-    pub(super) fn decode(error: HandshakeError) -> Self {
-        Self { code: AlertDescription::DecodeError.into(), error }
-    }
-
     /// It is our own fault.
     pub(super) fn internal(error: HandshakeError) -> Self {
         Self { code: AlertDescription::InternalError.into(), error }

@@ -266,14 +266,11 @@ impl Records {
                             self.opener.replace_key(key);
                             self.owes_update |= asks_for_ours;
                         }
-                        Message::Ticket(body) => match &mut self.secrets {
-                            Secrets::Client(kernel) => kernel
-                                .handle_new_session_ticket(&body)
-                                .map_err(|error| Alert::decode(from_rustls(&error)))?,
-                            Secrets::Server(_) => {
-                                return Err(Alert::unexpected("a ticket of a client"));
-                            }
-                        },
+                        // No session is resumed, so it is of no use.
+                        Message::Ticket if matches!(self.secrets, Secrets::Client(_)) => {}
+                        Message::Ticket => {
+                            return Err(Alert::unexpected("a ticket, which servers send"));
+                        }
                     }
                 }
             }

@@ -20,7 +20,7 @@ pub(super) enum Message {
         asks_for_ours: bool,
     },
     /// A ticket for another conversation.
-    Ticket(Vec<u8>),
+    Ticket,
 }
 
 /// The stream of messages, which records cut as they like.
@@ -67,7 +67,7 @@ impl Messages {
             (KEY_UPDATE_TYPE, [1]) => Message::KeyUpdate { asks_for_ours: true },
             (KEY_UPDATE_TYPE, [_]) => return Err(Alert::illegal("a key update of no known kind")),
             (KEY_UPDATE_TYPE, _) => return Err(Alert::malformed("a key update")),
-            _ => Message::Ticket(body.to_vec()),
+            _ => Message::Ticket,
         };
         self.bytes.drain(..4 + length);
         if self.bytes.is_empty() {

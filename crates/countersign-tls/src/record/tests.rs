@@ -50,7 +50,7 @@ fn configs(suite: SupportedCipherSuite) -> (Arc<ClientConfig>, Arc<ServerConfig>
 }
 
 /// Drives one handshake to its end, with `piece` bytes arriving at once.
-fn talk(suite: SupportedCipherSuite, we: We, piece: usize) -> Talk {
+fn start(suite: SupportedCipherSuite, we: We, piece: usize) -> Talk {
     let (client, server) = configs(suite);
     let name = "db1.test".try_into().unwrap();
     let (mut ours, mut theirs) = match we {
@@ -141,7 +141,7 @@ fn both_roles_and_all_suites_talk_to_a_stranger() {
     for suite in SUITES {
         for we in [We::Connect, We::Listen] {
             for piece in [1, 7, usize::MAX / 2] {
-                let mut talk = talk(suite, we, piece);
+                let mut talk = start(suite, we, piece);
                 for size in [1, 100, PLAIN - 1, PLAIN, PLAIN + 1, 100_000] {
                     let sent = text(size);
                     let mut received = Vec::new();
@@ -178,7 +178,7 @@ fn however_bytes_are_cut_they_are_the_same() {
         (seed >> 33) as usize % below
     };
     for _ in 0..30 {
-        let mut talk = talk(SUITES[random(3)], We::Listen, usize::MAX / 2);
+        let mut talk = start(SUITES[random(3)], We::Listen, usize::MAX / 2);
         let mut pending = std::mem::take(&mut talk.to_us);
         let (mut sent, mut received) = (Vec::new(), Vec::new());
         for step in 0..60 {
@@ -218,7 +218,7 @@ fn however_bytes_are_cut_they_are_the_same() {
 #[test]
 fn keys_change_when_either_side_wants_it_and_when_they_are_worn() {
     for we in [We::Connect, We::Listen] {
-        let mut talk = talk(SUITES[1], we, usize::MAX / 2);
+        let mut talk = start(SUITES[1], we, usize::MAX / 2);
         for round in 0..5 {
             // rustls asks for ours too.
             talk.theirs.refresh_traffic_keys().unwrap();
@@ -242,7 +242,7 @@ fn keys_change_when_either_side_wants_it_and_when_they_are_worn() {
 
 #[test]
 fn a_peer_that_asks_for_keys_without_end_costs_one_answer_and_is_refused() {
-    let mut talk = talk(SUITES[1], We::Listen, usize::MAX / 2);
+    let mut talk = start(SUITES[1], We::Listen, usize::MAX / 2);
     for _ in 0..super::IDLE_RECORDS {
         talk.theirs.refresh_traffic_keys().unwrap();
         talk.from_them();
@@ -262,7 +262,7 @@ fn a_peer_that_asks_for_keys_without_end_costs_one_answer_and_is_refused() {
 #[test]
 fn an_end_is_said_and_heard() {
     for we in [We::Connect, We::Listen] {
-        let mut talk = talk(SUITES[0], we, usize::MAX / 2);
+        let mut talk = start(SUITES[0], we, usize::MAX / 2);
         talk.theirs.writer().write_all(b"last words").unwrap();
         talk.theirs.send_close_notify();
         talk.from_them();
@@ -280,7 +280,7 @@ fn an_end_is_said_and_heard() {
 fn whatever_is_changed_on_the_way_ends_the_conversation_and_gives_no_byte() {
     for at in [0, 1, 3, 4, 5, 20, 119, 120] {
         for room in [10, 50_000] {
-            let mut talk = talk(SUITES[1], We::Connect, usize::MAX / 2);
+            let mut talk = start(SUITES[1], We::Connect, usize::MAX / 2);
             talk.open(10).unwrap();
             talk.theirs.writer().write_all(&text(100)).unwrap();
             talk.from_them();
@@ -304,7 +304,7 @@ fn whatever_is_changed_on_the_way_ends_the_conversation_and_gives_no_byte() {
 #[test]
 fn records_that_are_repeated_left_out_or_swapped_are_refused() {
     for case in 0..3 {
-        let mut talk = talk(SUITES[1], We::Connect, usize::MAX / 2);
+        let mut talk = start(SUITES[1], We::Connect, usize::MAX / 2);
         talk.open(10).unwrap();
         let mut records = Vec::new();
         for text in [b"one", b"two"] {
@@ -325,7 +325,7 @@ fn records_that_are_repeated_left_out_or_swapped_are_refused() {
 #[test]
 fn what_no_peer_may_send_is_refused() {
     let sealed = |kind: u8, body: &[u8]| {
-        let mut talk = self::talk(SUITES[1], We::Listen, usize::MAX / 2);
+        let mut talk = start(SUITES[1], We::Listen, usize::MAX / 2);
         // It talks to itself: both directions get one key.
         let key = || {
             let (key, iv) = (AeadKey::from([7; 32]), Iv::from([1; 12]));
@@ -377,7 +377,7 @@ fn records_in_clear_or_too_large_are_refused_at_once() {
         &[23, 3, 3, 0x41, 1],
         &[23, 3, 3, 0, 16],
     ] {
-        let mut talk = talk(SUITES[1], We::Connect, usize::MAX / 2);
+        let mut talk = start(SUITES[1], We::Connect, usize::MAX / 2);
         talk.open(10).unwrap();
         talk.to_us = wire.to_vec();
         let error = talk.open(100).unwrap_err();
@@ -387,7 +387,7 @@ fn records_in_clear_or_too_large_are_refused_at_once() {
 
 #[test]
 fn quiet_conversations_hold_no_buffers() {
-    let mut talk = talk(SUITES[1], We::Connect, usize::MAX / 2);
+    let mut talk = start(SUITES[1], We::Connect, usize::MAX / 2);
     talk.to_them();
     assert_eq!(talk.ours.seal(&text(40_000)), 40_000);
     assert_eq!(talk.to_them().len(), 40_000);
