@@ -21,6 +21,9 @@ use crate::kerberos::{Holder, Party, Task};
 use crate::stream::{Advance, Channel, Handshake, Inbound};
 use crate::{Context, Error, Incoming, PeerName, TcpListener, TcpStream};
 
+#[cfg(feature = "tokio")]
+mod asynchronous;
+
 /// A TCP socket that is secured in stages, as Winsock's are.
 ///
 /// Security is set first, once; names at any time before the socket connects; then it connects, or
@@ -444,53 +447,6 @@ impl Socket {
             State::Stream(stream) => Some(stream.as_fd()),
             State::Listener(listener) => Some(listener.as_fd()),
             State::Spent => None,
-        }
-    }
-
-    /// Returns the context that the socket goes by.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn context(&self) -> &Context {
-        &self.context
-    }
-
-    /// Goes by this handle of its context from now on.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn replace_context(&mut self, context: Context) {
-        self.context = context.clone();
-        if let State::Listener(listener) = &mut self.state {
-            listener.replace_context(context);
-        }
-    }
-
-    /// Returns until when to wait for a connection whose present stage began at `entered`;
-    /// `None` is for ever.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn deadline(&self, entered: Instant) -> Option<Instant> {
-        let limits = self.context.current().policy.limits();
-        match &self.state {
-            State::Handshaking(handshake, ..) => {
-                let time = self.handshake_timeout.unwrap_or(limits.handshake_timeout);
-                handshake.deadline(time, limits.insecure_after)
-            }
-            _ => entered.checked_add(self.connect_timeout.unwrap_or(limits.connect_timeout)),
-        }
-    }
-
-    /// Acts on a deadline that is over. As [`Self::finish_connect`], since a peer that cannot do
-    /// security may still be met in clear, if that is permitted.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn expire(&mut self, address: SocketAddr) -> Result<(), Error> {
-        match std::mem::replace(&mut self.state, State::Spent) {
-            State::Handshaking(handshake, ..) => {
-                let policy = self.context.current().policy.limits().handshake_timeout;
-                let after = self.handshake_timeout.unwrap_or(policy);
-                self.settle(handshake.give_up(HandshakeError::TimedOut { after }), address)?;
-                self.finish_connect()
-            }
-            _ => {
-                let doing = format!("connect to {address}");
-                self.or_failed(Err(Error::io(doing)(io::ErrorKind::TimedOut.into())))
-            }
         }
     }
 

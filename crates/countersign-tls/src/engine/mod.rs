@@ -193,12 +193,7 @@ impl Engine {
         Ok(Self::new(link, false, question, offer))
     }
 
-    fn new(
-        link: Link,
-        is_client: bool,
-        question: Arc<Question>,
-        inner_proof: KerberosUse,
-    ) -> Self {
+    fn new(link: Link, is_client: bool, question: Arc<Question>, inner_proof: KerberosUse) -> Self {
         Self {
             link,
             is_client,
@@ -228,11 +223,7 @@ impl Engine {
     ///
     /// Fails when the peer breaks the protocol or proves nothing that we accept. An alert for the
     /// peer may then wait for [`Self::transmit`].
-    pub fn handle_input(
-        &mut self,
-        wire: &[u8],
-        now: Timestamp,
-    ) -> Result<usize, HandshakeError> {
+    pub fn handle_input(&mut self, wire: &[u8], now: Timestamp) -> Result<usize, HandshakeError> {
         if let Phase::Failed(error) = &self.phase {
             return Err(error.clone());
         }
@@ -733,10 +724,7 @@ fn buffered(connection: impl Into<Connection>) -> Link {
 }
 
 /// Starts what a server answers with.
-fn server_link(
-    config: Arc<rustls::ServerConfig>,
-    is_lax: bool,
-) -> Result<Link, rustls::Error> {
+fn server_link(config: Arc<rustls::ServerConfig>, is_lax: bool) -> Result<Link, rustls::Error> {
     if is_lax {
         return ServerConnection::new(config).map(buffered);
     }

@@ -1,8 +1,8 @@
 //! One traffic key: it protects or opens each record once, in order.
 
 use aws_lc_rs::aead::{
-    AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, Tag,
-    UnboundKey,
+    AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce,
+    Tag, UnboundKey,
 };
 use countersign_core::HandshakeError;
 use rustls::ConnectionTrafficSecrets;

@@ -35,8 +35,8 @@ use rustls::client::ClientConnectionData;
 use rustls::kernel::KernelConnection;
 use rustls::server::ServerConnectionData;
 
-use crate::error::from_rustls;
 use crate::Opened;
+use crate::error::from_rustls;
 use alert::Alert;
 use key::Key;
 use open::{Opener, Record};

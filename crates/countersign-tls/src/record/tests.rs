@@ -9,10 +9,10 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::crypto::aws_lc_rs::cipher_suite::{
     TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
 };
+use rustls::crypto::cipher::{AeadKey, Iv};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::UnbufferedServerConnection;
 use rustls::version::TLS13;
-use rustls::crypto::cipher::{AeadKey, Iv};
 use rustls::{
     ClientConfig, ClientConnection, Connection, ConnectionTrafficSecrets, ServerConfig,
     ServerConnection, SupportedCipherSuite,
@@ -41,7 +41,8 @@ enum We {
 fn configs(suite: SupportedCipherSuite) -> (Arc<ClientConfig>, Arc<ServerConfig>) {
     let authority = Authority::new("root");
     let issued = authority.issue(Leaf::new().dns("db1.test"));
-    let provider = || CryptoProvider { cipher_suites: vec![suite], ..aws_lc_rs::default_provider() };
+    let provider =
+        || CryptoProvider { cipher_suites: vec![suite], ..aws_lc_rs::default_provider() };
     let mut client = Stranger::client_config(&authority, None, provider(), &[&TLS13]);
     let mut server = Stranger::server_config(&issued, provider(), &[&TLS13]);
     client.enable_secret_extraction = true;

@@ -128,11 +128,17 @@ impl Channel {
         };
         loop {
             match self.open(&mut *lock(engine)?, &mut inbound, into)? {
-                Opened::Data(count) => return Ok(count),
+                Opened::Data(count) => {
+                    inbound.rest();
+                    return Ok(count);
+                }
                 Opened::Closed => return Ok(0),
                 _ => {}
             }
             let received = inbound.receive(self.socket.as_fd(), !self.is_nonblocking());
+            if received.is_err() {
+                inbound.rest();
+            }
             if self.noting_reset(received)? == 0 {
                 if self.read_closed.load(Ordering::Relaxed) {
                     return Ok(0);
@@ -150,41 +156,18 @@ impl Channel {
         inbound: &mut Inbound,
         into: &mut [u8],
     ) -> io::Result<Opened> {
-        let mut filled = 0;
-        loop {
-            let rest = into.get_mut(filled..).unwrap_or_default();
-            match engine.open(rest) {
-                Ok(Opened::Data(count)) => {
-                    filled += count;
-                    if filled == into.len() {
-                        return Ok(Opened::Data(filled));
-                    }
-                    continue;
-                }
-                _ if filled > 0 && inbound.unused().is_empty() => return Ok(Opened::Data(filled)),
-                Ok(Opened::Closed) if filled == 0 => return Ok(Opened::Closed),
-                Err(error) if filled == 0 => return Err(self.failure(error)),
-                Ok(Opened::Starved) => {}
-                // What was opened before the end is handed out first; the end is said next time.
-                _ => return Ok(Opened::Data(filled)),
+        let opened = engine.open_from(inbound.unused_mut(), into, clock::now());
+        if engine.wants_transmit() {
+            // An answer to a key update, or an alert. If the socket is full, a writer is at work and
+            // takes it along.
+            let _ = handshake::flush(engine, &self.socket);
+        }
+        match opened {
+            Ok((used, found)) => {
+                inbound.consume(used);
+                Ok(found)
             }
-            let taken = if inbound.unused().is_empty() {
-                Ok(0)
-            } else {
-                engine.handle_input(inbound.unused(), clock::now())
-            };
-            if engine.wants_transmit() {
-                // An answer to a key update, or an alert. If the socket is full, a writer is at
-                // work and takes it along.
-                let _ = handshake::flush(engine, &self.socket);
-            }
-            match taken {
-                Ok(0) if filled > 0 => return Ok(Opened::Data(filled)),
-                Ok(0) => return Ok(Opened::Starved),
-                Ok(used) => inbound.consume(used),
-                // Next time round, plaintext from before the error comes out, then the error.
-                Err(_) => inbound.consume(usize::MAX / 2),
-            }
+            Err(error) => Err(self.failure(error)),
         }
     }
 
@@ -338,14 +321,14 @@ impl Channel {
         let Ok(mut inbound) = self.inbound.try_lock() else { return error };
         let Ok(mut engine) = lock(engine) else { return error };
         let _ = inbound.receive(self.socket.as_fd(), false);
-        while !inbound.unused().is_empty() {
-            match engine.handle_input(inbound.unused(), clock::now()) {
-                Ok(0) => break,
-                Ok(used) => inbound.consume(used),
-                Err(why) => return self.failure(why),
+        // Up to plaintext that a reader may still want.
+        match engine.open_from(inbound.unused_mut(), &mut [], clock::now()) {
+            Ok((used, _)) => {
+                inbound.consume(used);
+                error
             }
+            Err(why) => self.failure(why),
         }
-        error
     }
 
     fn sealed_nothing(&self, engine: &mut Engine) -> io::Error {
