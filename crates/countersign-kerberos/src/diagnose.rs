@@ -3,7 +3,7 @@
 use countersign_core::{KerberosFailure, KerberosRefusal, Outdated};
 
 use crate::AcceptorCredential;
-use crate::library::{Call, Status};
+use crate::library::{Call, Status, meaning};
 
 /// What was being done.
 #[derive(Clone, Copy, Debug)]
@@ -224,8 +224,10 @@ fn concluding(status: &Status, code: Option<u8>, service: &str, detail: String) 
         (Status::DEFECTIVE_TOKEN, _) => {
             KerberosFailure::Protocol { what: format!("its answer is no AP-REP: {detail}") }
         }
+        // It is a KRB-ERROR.
         _ => {
-            KerberosFailure::RefusedByPeer { reason: KerberosRefusal::Other, detail: Some(detail) }
+            let (reason, detail) = (KerberosRefusal::Other, meaning(status));
+            KerberosFailure::RefusedByPeer { reason, detail }
         }
     }
 }

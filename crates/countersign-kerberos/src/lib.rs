@@ -79,3 +79,6 @@ pub use host::{HostSettings, is_available, local_name};
 
 mod library;
 pub use library::KeytabKey;
+
+#[cfg(test)]
+mod attacks;

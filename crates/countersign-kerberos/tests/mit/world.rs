@@ -29,6 +29,7 @@ fn shared() -> &'static Realm {
         kdc.keytab("server", &[SERVER]);
         kdc.keytab("other", &[OTHER]);
         kdc.ticket("alice", "alice", &[]);
+        kdc.service_ticket("alice", SERVER);
         kdc
     })
 }
