@@ -81,8 +81,18 @@ pub(crate) struct ExplainArguments {
 Examples:
   For people, and for programs:
     countersign doctor
-    countersign doctor --json | jq '.checks[] | select(.outcome != \"ok\")'")]
+    countersign doctor --json | jq '.checks[] | select(.outcome != \"ok\")'
+
+  Why does Kerberos not work: our ticket, the keytab, the KDC and the clock:
+    countersign doctor --kerberos --keytab /etc/postgres.keytab")]
 pub(crate) struct DoctorArguments {
+    #[command(flatten)]
+    pub(crate) tickets: TicketOptions,
+
+    /// Look at the keys in this keytab too, and whether a ticket fits them
+    #[arg(long, value_name = "FILE", help_heading = "Kerberos")]
+    pub(crate) keytab: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) policy: PolicyOption,
 }

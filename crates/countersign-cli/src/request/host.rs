@@ -106,6 +106,17 @@ impl HostRequest {
         self
     }
 
+    /// Has this keytab, whatever it holds.
+    pub(crate) fn with_keys(mut self, keytab: Option<PathBuf>) -> Self {
+        if keytab.is_some() {
+            let mut rule = KerberosRule::default();
+            rule.server = Some(KerberosUse::Prefer);
+            rule.keytab = keytab;
+            self.demands = self.demands.with_kerberos(rule);
+        }
+        self
+    }
+
     /// Uses Kerberos as a server, if the options say so.
     fn with_keytab(mut self, name: &PeerName, options: &KeytabOptions) -> Result<Self, Failure> {
         let word = match (options.kerberos, &options.keytab) {

@@ -147,7 +147,8 @@ impl Task {
                 Self::Demo(if typed.kerberos { Demo::Kerberos } else { Demo::Certificates })
             }
             Command::Doctor(typed) => {
-                Self::Doctor(Doctor { host: HostRequest::new(home, typed.policy) })
+                let host = HostRequest::new(home, typed.policy).with_tickets(typed.tickets);
+                Self::Doctor(Doctor { host: host.with_keys(typed.keytab) })
             }
             Command::Explain(typed) => Self::Explain(Explain::new(home, typed)?),
             Command::Forward(typed) => Self::Forward(Forward::new(home, typed)?),

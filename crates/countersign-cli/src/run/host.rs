@@ -60,11 +60,11 @@ pub(super) fn context(request: &HostRequest) -> Result<Context, Failure> {
             }
             match build(request, Some(IdentityRule::Store { name: name.clone() })) {
                 // Whoever uses Kerberos knows us by our key.
-                Err(Failure::Library(Error::Identity(IdentityError::NoCredential { .. })))
-                    if request.has_keytab =>
-                {
-                    build(request, None)
-                }
+                Err(Failure::Library(Error::Identity(
+                    IdentityError::NoCredential { .. }
+                    | IdentityError::NoAuthority { .. }
+                    | IdentityError::NoHome,
+                ))) if request.has_keytab => build(request, None),
                 built => built,
             }
         }
