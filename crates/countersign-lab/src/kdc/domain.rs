@@ -21,27 +21,47 @@ pub struct Domain {
 }
 
 const REALM: &str = "AD.EXAMPLE.TEST";
-const BASE: &str = "DC=ad,DC=example,DC=test";
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// samba-tool(8) for many commands, one a line, in one process, since each start of it takes half
 /// a second; without the one step of a provision that needs root, on a share that nobody serves.
+/// One command is ours: `aes ACCOUNT` makes the KDC use AES with an account, which it does not by
+/// itself when the account is new.
 const TOOL: &str = "
 import shlex, sys, warnings
 warnings.simplefilter('ignore')
-import samba.provision
-samba.provision.setsysvolacl = lambda *a, **k: None
+import ldb, samba.provision
+from samba.auth import system_session
 from samba.netcmd.main import cmd_sambatool
+from samba.param import LoadParm
+from samba.samdb import SamDB
+samba.provision.setsysvolacl = lambda *a, **k: None
+
+def aes(account, folder):
+    lp = LoadParm()
+    lp.load(folder + '/etc/smb.conf')
+    db = SamDB(folder + '/private/sam.ldb', session_info=system_session(lp), lp=lp)
+    found = db.search(expression='(sAMAccountName=%s)' % account)[0]
+    change = ldb.Message(found.dn)
+    kind = 'msDS-SupportedEncryptionTypes'
+    change[kind] = ldb.MessageElement('24', ldb.FLAG_MOD_REPLACE, kind)
+    db.modify(change)
+    return 0
+
 for line in sys.stdin:
-    code = cmd_sambatool()._run('samba-tool', *shlex.split(line))
+    words = shlex.split(line)
+    if words[:1] == ['aes']:
+        code = aes(words[1], sys.argv[1])
+    else:
+        code = cmd_sambatool()._run('samba-tool', *words) if words else 0
     if code:
         sys.exit(f'{line.strip()}: {code}')
 ";
 
 impl Domain {
     /// Makes a domain of the realm `AD.EXAMPLE.TEST`, runs commands of samba-tool(8) in it, one a
-    /// line, and starts its KDC. `{db}` in a command is how it finds the database, `{dir}` the
-    /// folder.
+    /// line, and starts its KDC. `{db}` in a command is how it finds the database, `{conf}` the
+    /// settings alone, `{dir}` the folder; `aes ACCOUNT` lets an account have AES keys. What they say is in the file `said`.
     ///
     /// # Panics
     ///
@@ -53,17 +73,19 @@ impl Domain {
         let realm = Realm::new(&path, REALM);
         configure(&realm, port);
         let output = realm.run(
-            "python3",
-            &["-c".as_ref(), TOOL.as_ref()],
+            // Debian's: another one on the path would not have Samba's modules.
+            "/usr/bin/python3",
+            &["-c".as_ref(), TOOL.as_ref(), path.as_os_str()],
             &format!("{}\n{}", provision(&path, port), commands_in(&path, commands)),
         );
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "samba-tool: {said}");
+        fs::write(realm.path("said"), output.stdout).expect("the folder is ours");
         let mut server = Command::new(found("samba"));
         server.args(["-F", "--no-process-group", "-M", "single"]);
         server.arg("-s").arg(path.join("etc/smb.conf"));
         server.arg(format!("--log-basename={}/logs", path.display()));
-        let mut process = serve(&realm, folder, &mut server);
+        let mut process = serve(&realm, folder, &server);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         process.wait_for_port(address, PATIENCE).unwrap_or_else(|error| panic!("{error}"));
         Self { realm, process }
@@ -120,8 +142,9 @@ fn provision(path: &Path, port: u16) -> String {
 
 fn commands_in(path: &Path, commands: &str) -> String {
     let folder = path.display().to_string();
-    let database = format!("-H {folder}/private/sam.ldb -s {folder}/etc/smb.conf");
-    commands.replace("{db}", &database).replace("{dir}", &folder).replace("{base}", BASE)
+    let settings = format!("-s {folder}/etc/smb.conf");
+    let database = format!("-H {folder}/private/sam.ldb {settings}");
+    commands.replace("{db}", &database).replace("{conf}", &settings).replace("{dir}", &folder)
 }
 
 fn configure(realm: &Realm, port: u16) {

@@ -36,7 +36,7 @@ exit $code
 "#;
 
 /// Starts a server that ends with this process, and whose folder then goes away.
-pub(super) fn serve(realm: &Realm, folder: TempDir, server: &mut Command) -> Process {
+pub(super) fn serve(realm: &Realm, folder: TempDir, server: &Command) -> Process {
     let mut shell = Command::new("sh");
     shell.args(["-c", SCRIPT, "server"]).arg(folder.path());
     shell.arg(server.get_program()).args(server.get_args()).envs(realm.environment());
@@ -90,7 +90,8 @@ impl Kdc {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "kdb5_util: {said}");
         let mut server = Command::new(found("krb5kdc"));
-        let mut process = serve(&realm, folder, server.args(["-n", "-r", name]));
+        server.args(["-n", "-r", name]);
+        let mut process = serve(&realm, folder, &server);
         match process.wait_for_line("commencing operation", PATIENCE) {
             Ok(_) => Ok(Self { realm, process }),
             Err(error) => Err(error.to_string()),
