@@ -12,6 +12,7 @@ mod bulk;
 mod cpu;
 mod datagrams;
 mod handshakes;
+mod kerberos;
 mod peers;
 mod report;
 
@@ -24,7 +25,14 @@ const USAGE: &str =
     "usage: bench [--seconds S] [--rounds N] [--json FILE] [--figure TEXT] [--peer TEXT]";
 
 fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args().skip(1)) {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, seconds] = words.as_slice()
+        && word == kerberos::WORD
+    {
+        kerberos::steps(Duration::from_secs_f64(seconds.parse().expect("our own number")));
+        return ExitCode::SUCCESS;
+    }
+    let options = match Options::parse(words.into_iter()) {
         Ok(options) => options,
         Err(what) => {
             eprintln!("bench: {what}\n{USAGE}");
@@ -32,6 +40,7 @@ fn main() -> ExitCode {
         }
     };
     let material = Material::make();
+    let with_steps = kerberos::TITLE.contains(&options.figure) && options.peer.is_empty();
     let mut report = report::Report::new(options.rounds, options.figure, options.peer);
     for size in [16 * 1024, 1024 * 1024] {
         let title = format!("bulk, {} KiB writes, MB/s", size / 1024);
@@ -56,6 +65,9 @@ fn main() -> ExitCode {
         |peer| datagrams::handshakes(&material, peer, options.duration),
     );
     report.print();
+    if with_steps {
+        kerberos::print(options.duration);
+    }
     if let Some(path) = options.json
         && let Err(error) = std::fs::write(&path, report.json())
     {

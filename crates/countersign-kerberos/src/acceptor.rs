@@ -52,8 +52,8 @@ impl Judge {
             let own = services.collect::<Vec<_>>().join(", ");
             return Err(KerberosFailure::WrongService { asked: name.to_string(), own }.into());
         };
-        let keytab = self.credential.keytab();
-        let failed = |call| diagnose(call, &At::Accepting { service: &own.principal, keytab });
+        let (service, credential) = (own.principal.as_str(), &self.credential);
+        let failed = |call| diagnose(call, &At::Accepting { service, credential });
         let mut context = Context::new();
         let binding = self.channel.binding();
         let wants_delegation = self.terms.delegation == Delegation::IfTrusted;
@@ -69,7 +69,7 @@ impl Judge {
         let proved = self.admit(own, &facts, accepted.delegated)?;
         let message = self.channel.confirmation(Role::Acceptor, &asked);
         let confirmation = context.sign(&message).map_err(failed)?;
-        let judged = Judged { context, channel: self.channel, asked, proved };
+        let judged = Judged::new(context, self.channel, asked, proved);
         Ok(Outcome::Judged { judged, confirmation, token })
     }
 
@@ -80,12 +80,8 @@ impl Judge {
         facts: &Facts,
         delegated: Option<Credential>,
     ) -> Result<Proved, KerberosFailure> {
-        let failed = |call| {
-            diagnose(
-                call,
-                &At::Accepting { service: &own.principal, keytab: self.credential.keytab() },
-            )
-        };
+        let (service, credential) = (own.principal.as_str(), &self.credential);
+        let failed = |call| diagnose(call, &At::Accepting { service, credential });
         if !facts.is_krb5() {
             return Err(KerberosFailure::WrongMechanism { mechanism: facts.mechanism_text() });
         }
@@ -152,6 +148,10 @@ const ANONYMOUS_REALM: &str = "WELLKNOWN:ANONYMOUS";
 const ANONYMOUS_NAME: &str = "WELLKNOWN/ANONYMOUS@";
 
 impl Judged {
+    pub(crate) fn new(context: Context, channel: Channel, asked: String, proved: Proved) -> Self {
+        Self { context, channel, asked, proved }
+    }
+
     /// Checks the client's confirmation, and only then says what it proved.
     pub(crate) fn confirm(self, code: &[u8]) -> Result<Proved, KerberosFailure> {
         let message = self.channel.confirmation(Role::Initiator, &self.asked);

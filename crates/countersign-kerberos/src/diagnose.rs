@@ -2,13 +2,14 @@
 
 use countersign_core::{KerberosFailure, KerberosRefusal, Outdated};
 
-use crate::library::{Call, Status};
+use crate::AcceptorCredential;
+use crate::library::{Call, Status, meaning};
 
 /// What was being done.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum At<'a> {
     /// A client's ticket is judged.
-    Accepting { service: &'a str, keytab: &'a str },
+    Accepting { service: &'a str, credential: &'a AcceptorCredential },
     /// A client's credentials are acquired.
     Acquiring { place: &'a str, principal: &'a str },
     /// A server's answer is judged.
@@ -65,7 +66,9 @@ pub(crate) fn diagnose(call: Call, at: &At<'_>) -> KerberosFailure {
     let code = status.kerberos().or_else(|| by_words(&status.text));
     let detail = status.text.clone();
     match *at {
-        At::Accepting { service, keytab } => accepting(&status, code, service, keytab, detail),
+        At::Accepting { service, credential } => {
+            accepting(&status, code, service, credential, detail)
+        }
         At::Acquiring { place, principal } => acquiring(&status, code, place, principal, detail),
         At::Concluding { service } => concluding(&status, code, service, detail),
         At::Confirming { service } => match status.major {
@@ -89,33 +92,48 @@ fn accepting(
     status: &Status,
     code: Option<u8>,
     service: &str,
-    keytab: &str,
+    credential: &AcceptorCredential,
     detail: String,
 ) -> KerberosFailure {
-    let (service, keytab) = (service.to_owned(), keytab.to_owned());
+    let keytab = credential.keytab().to_owned();
+    let (principal, service) = (service, service.to_owned());
     match (status.major, code) {
         (Status::BAD_BINDINGS, _) => KerberosFailure::BindingMismatch,
         (Status::DUPLICATE_TOKEN, _) | (_, Some(number::REPEAT)) => {
             KerberosFailure::Replayed { detail }
         }
         (Status::NO_CRED, _) => KerberosFailure::KeytabMissing { keytab, why: detail },
-        (_, Some(number::BAD_INTEGRITY)) => KerberosFailure::WrongKey { service, detail },
+        // The library takes a ticket that does not decrypt for one that is another's.
+        (_, Some(number::BAD_INTEGRITY | number::NOT_US)) => {
+            KerberosFailure::WrongKey { service, detail }
+        }
         (_, Some(number::BAD_KEY_VERSION)) => {
-            // The library knows which is behind, but says so in words only.
-            let outdated = if detail.contains("keytab is likely out of date") {
-                Outdated::Keytab
-            } else {
-                Outdated::Ticket
-            };
+            let outdated = outdated(&detail, credential.versions(principal));
             KerberosFailure::KeyVersion { outdated, detail }
         }
-        (_, Some(number::NOT_US | number::NO_KEY | number::NOT_IN_KEYTAB)) => {
+        (_, Some(number::NO_KEY | number::NOT_IN_KEYTAB)) => {
             KerberosFailure::NotInKeytab { service, keytab, detail }
         }
         (_, Some(number::TICKET_EXPIRED)) => KerberosFailure::TicketExpired { detail },
         (_, Some(number::TICKET_NOT_YET_VALID)) => KerberosFailure::TicketNotYetValid { detail },
         (_, Some(number::CLOCK_SKEW)) => KerberosFailure::ClockSkew { detail },
+        (Status::DEFECTIVE_TOKEN, _) => {
+            KerberosFailure::Protocol { what: format!("its token is no AP-REQ: {detail}") }
+        }
         _ => KerberosFailure::NotAccepted { detail },
+    }
+}
+
+/// Returns which is behind, when the keytab has no key of the ticket's version: the ticket, unless
+/// its version is later than all that we have. The library states it in words only.
+fn outdated(detail: &str, held: impl Iterator<Item = u32>) -> Outdated {
+    let after = detail.split_once("kvno ").map_or("", |(_, after)| after);
+    let digits = after.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    let newest = held.max().unwrap_or(u32::MAX);
+    match digits.parse::<u32>() {
+        Ok(version) if version > newest => Outdated::Keytab,
+        _ if detail.contains("keytab is likely out of date") => Outdated::Keytab,
+        _ => Outdated::Ticket,
     }
 }
 
@@ -128,6 +146,9 @@ fn acquiring(
 ) -> KerberosFailure {
     let (place, principal) = (place.to_owned(), principal.to_owned());
     match (status.major, code) {
+        (Status::CREDENTIALS_EXPIRED, _) | (_, Some(number::TICKET_EXPIRED)) => {
+            KerberosFailure::TicketExpired { detail }
+        }
         (_, Some(number::CLOCK_SKEW)) => KerberosFailure::ClockSkew { detail },
         (_, Some(number::KDC_UNREACHABLE)) => KerberosFailure::KdcUnreachable { detail },
         (_, Some(number::REALM_UNKNOWN | number::REALM_UNRESOLVED)) => {
@@ -203,8 +224,10 @@ fn concluding(status: &Status, code: Option<u8>, service: &str, detail: String) 
         (Status::DEFECTIVE_TOKEN, _) => {
             KerberosFailure::Protocol { what: format!("its answer is no AP-REP: {detail}") }
         }
+        // It is a KRB-ERROR.
         _ => {
-            KerberosFailure::RefusedByPeer { reason: KerberosRefusal::Other, detail: Some(detail) }
+            let (reason, detail) = (KerberosRefusal::Other, meaning(status));
+            KerberosFailure::RefusedByPeer { reason, detail }
         }
     }
 }

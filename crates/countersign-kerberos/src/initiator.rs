@@ -8,7 +8,7 @@ use crate::channel::Role;
 use crate::credential::Held;
 use crate::diagnose::{At, diagnose};
 use crate::exchange::Outcome;
-use crate::library::{Context, Flags, Name, default_realm, host_realm};
+use crate::library::{Call, Context, Flags, Name, default_realm, host_realm, meaning};
 use crate::{Channel, Delegation, InitiatorCredential, Proved, Terms, principal};
 
 /// Gets a ticket for the service, and makes the token that goes to it.
@@ -162,17 +162,14 @@ impl Conclude {
 
 impl Explain {
     pub(crate) fn run(self) -> Outcome {
-        let Begun { mut context, held, target, principal, channel, flags, .. } = self.begun;
+        let Begun { mut context, held, target, channel, flags, .. } = self.begun;
         let binding = channel.binding();
         let (credential, token) = (held.credential(), Some(self.token.as_slice()));
         let step = context.initiate(credential, &target, flags, Some(&binding), token);
         // A peer that has refused has refused, whatever it sends with that.
         let detail = match step {
-            Ok(_) => None,
-            Err(call) => match diagnose(call, &At::Concluding { service: &principal }) {
-                KerberosFailure::RefusedByPeer { detail, .. } => detail,
-                _ => None,
-            },
+            Err(Call::Status(status)) => meaning(&status),
+            Err(Call::Library(_)) | Ok(_) => None,
         };
         Outcome::Refused(KerberosFailure::RefusedByPeer { reason: self.reason, detail })
     }

@@ -79,3 +79,10 @@ pub use host::{HostSettings, is_available, local_name};
 
 mod library;
 pub use library::KeytabKey;
+
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+
+#[cfg(test)]
+mod attacks;

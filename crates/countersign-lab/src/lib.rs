@@ -53,7 +53,7 @@ mod process;
 pub use process::{Process, free_port};
 
 mod kdc;
-pub use kdc::{Elsewhere, Kdc, Realm, elsewhere, peer_of_elsewhere, within};
+pub use kdc::{Domain, Elsewhere, Kdc, Realm, elsewhere, peer_of_elsewhere, within};
 
 mod clock;
 pub use clock::now;

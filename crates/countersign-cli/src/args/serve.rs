@@ -5,12 +5,13 @@ use std::num::NonZeroU32;
 
 use clap::{ArgGroup, Args};
 
-use super::{DatagramOptions, IdentityFiles, PolicyOption, TrustOption};
+use super::{DatagramOptions, IdentityFiles, KeytabOptions, PolicyOption, TrustOption};
 
 /// Listen under a name, and hand authenticated clients to a program, a plain service, or an echo
 ///
 /// The certificate for NAME comes from the identity store, or from --certificate and --key, which must
-/// then prove NAME. Clients are asked for a certificate; those without one are served unless
+/// then prove NAME. With --keytab, clients that use Kerberos know NAME by its key instead, and are
+/// known by their tickets. Others are asked for a certificate; those without one are served unless
 /// --require-client-certificate, --allow or the policy says otherwise. Every client, served or
 /// refused, is a line in the log on stderr.
 ///
@@ -39,6 +40,10 @@ Examples:
   A certificate of any authority:
     countersign serve www.example.com --listen 0.0.0.0:443 --to 127.0.0.1:8080 \\
         --certificate /etc/ssl/www.pem --key /etc/ssl/private/www.key
+
+  The keytab of a Kerberos realm, and no certificate at all; for users of the realm:
+    countersign serve postgres/db1.example.com --listen 0.0.0.0:5433 --to 127.0.0.1:5432 \\
+        --keytab /etc/postgres.keytab --allow '*@EXAMPLE.COM'
 
   Protect a plain UDP service on this host:
     countersign serve statsd/m.example.com --udp --listen 0.0.0.0:8125 --to 127.0.0.1:8126"
@@ -81,6 +86,9 @@ pub(crate) struct ServeArguments {
 
     #[command(flatten)]
     pub(crate) files: IdentityFiles,
+
+    #[command(flatten)]
+    pub(crate) keytab: KeytabOptions,
 
     #[command(flatten)]
     pub(crate) trust: TrustOption,

@@ -20,4 +20,4 @@ mod traffic;
 pub(crate) use traffic::Traffic;
 
 mod words;
-pub(crate) use words::from_now;
+pub(crate) use words::{from_now, span};

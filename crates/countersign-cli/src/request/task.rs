@@ -20,13 +20,20 @@ use crate::failure::Failure;
 #[derive(Debug)]
 pub(crate) enum Task {
     Connect(Connect),
-    Demo,
+    Demo(Demo),
     Doctor(Doctor),
     Explain(Explain),
     Forward(Forward),
     Generate(Generate),
     Identity { home: Option<PathBuf>, identity: Identity },
     Serve(Serve),
+}
+
+/// What to show.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Demo {
+    Certificates,
+    Kerberos,
 }
 
 /// Join stdin and stdout to a peer.
@@ -136,9 +143,12 @@ impl Task {
         let home = typed.shared.home;
         Ok(match typed.command {
             Command::Connect(typed) => Self::Connect(Connect::new(home, typed)?),
-            Command::Demo(_) => Self::Demo,
+            Command::Demo(typed) => {
+                Self::Demo(if typed.kerberos { Demo::Kerberos } else { Demo::Certificates })
+            }
             Command::Doctor(typed) => {
-                Self::Doctor(Doctor { host: HostRequest::new(home, typed.policy) })
+                let host = HostRequest::new(home, typed.policy).with_tickets(typed.tickets);
+                Self::Doctor(Doctor { host: host.with_keys(typed.keytab) })
             }
             Command::Explain(typed) => Self::Explain(Explain::new(home, typed)?),
             Command::Forward(typed) => Self::Forward(Forward::new(home, typed)?),
@@ -264,7 +274,8 @@ impl Identity {
 
 impl Explain {
     fn new(home: Option<PathBuf>, typed: ExplainArguments) -> Result<Self, Failure> {
-        let mut host = HostRequest::new(home, typed.policy).trusting(typed.trust);
+        let host = HostRequest::new(home, typed.policy).trusting(typed.trust);
+        let mut host = host.with_tickets(typed.tickets);
         if let Some(name) = typed.own_name {
             host.own = Own::Proving(peer_name("--as", &name)?);
         }

@@ -48,7 +48,7 @@ use crate::request::Task;
 pub(crate) fn run(task: Task, output: &Output) -> Result<Verdict, Failure> {
     match task {
         Task::Connect(request) => conversation::run(&request, output),
-        Task::Demo => demo::run(output),
+        Task::Demo(what) => demo::run(what, output),
         Task::Doctor(request) => Ok(doctor::run(&request, output)),
         Task::Explain(request) => explain::run(&request, output),
         Task::Forward(request) => forward::run(&request, output),

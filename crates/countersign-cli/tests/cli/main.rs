@@ -8,6 +8,7 @@ mod forward;
 mod generate;
 mod gnutls;
 mod identity;
+mod kerberos;
 mod look;
 mod openssl_clients;
 mod openssl_servers;

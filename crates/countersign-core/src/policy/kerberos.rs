@@ -50,8 +50,8 @@ pub struct KerberosRule {
     pub principal: Option<String>,
     /// The realms whose principals a peer may be; without it, those of our own services or tickets.
     pub realms: Option<Vec<String>>,
-    /// Whether a server to which the KDC lets tickets be delegated (`ok-as-delegate`) gets ours;
-    /// by default it does not.
+    /// Whether a client's tickets go to servers to which its KDC lets them (`ok-as-delegate`), and
+    /// whether a server takes those of its clients; by default neither.
     pub delegate: Option<bool>,
 }
 

@@ -88,6 +88,12 @@ impl AcceptorCredential {
         &self.0.keytab
     }
 
+    /// Returns the versions of the keys that we have of a principal.
+    pub(crate) fn versions(&self, principal: &str) -> impl Iterator<Item = u32> {
+        let keys = self.0.keys.iter().filter(move |key| key.principal == principal);
+        keys.map(|key| key.version)
+    }
+
     /// Returns the service of ours that is asked for.
     pub(crate) fn find(&self, asked: &ServiceName) -> Option<&Own> {
         self.0.owned.iter().find(|own| own.service.satisfies(asked))

@@ -597,7 +597,8 @@ fn check_with(gss: &Gss, major: Om, minor: Om, supplement: Supplement) -> Result
     if minor != 0 {
         texts.push(words(gss, minor, STATUS_OF_MECHANISM));
     }
-    texts.retain(|text| !text.is_empty());
+    // Where a mechanism has nothing to add, its number means this.
+    texts.retain(|text| !text.is_empty() && text != "Success" && text != "Unknown error");
     let major = if error == 0 { extra } else { error };
     Err(Status { major, minor, text: texts.join("; ") }.into())
 }

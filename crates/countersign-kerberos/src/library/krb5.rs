@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use countersign_core::KerberosFailure;
 
+use super::Status;
 use super::ffi::{Handle, KeytabEntry, Krb5};
 use super::status::plain;
 
@@ -41,6 +42,15 @@ pub(crate) fn default_keytab() -> Result<String, KerberosFailure> {
     krb5.check(code).map_err(other)?;
     let text = CStr::from_bytes_until_nul(&name).map(|text| plain(text.to_bytes()));
     text.map_err(|_| other("the default keytab has no end".to_owned()))
+}
+
+/// Returns what an error number of Kerberos means (RFC 4120 section 7.5.9). GSS-API must not be
+/// asked when it comes from a peer: it answers with what it said last of that number on the
+/// thread, perhaps for another connection.
+pub(crate) fn meaning(status: &Status) -> Option<String> {
+    status.kerberos()?;
+    let krb5 = Session::open().ok()?;
+    krb5.check(status.minor.cast_signed()).err()
 }
 
 /// Returns the realm of this host, if its administrator named one.

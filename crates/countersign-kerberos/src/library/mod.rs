@@ -8,7 +8,7 @@ pub(crate) use gss::{Context, Credential, Facts, Flags, Name, Usage, is_present}
 mod krb5;
 pub use krb5::KeytabKey;
 pub(crate) use krb5::{
-    Cache, MemoryKeytab, default_keytab, default_realm, host_realm, read_keytab, setting,
+    Cache, MemoryKeytab, default_keytab, default_realm, host_realm, meaning, read_keytab, setting,
 };
 
 mod status;

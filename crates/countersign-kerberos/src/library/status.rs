@@ -25,6 +25,7 @@ pub(crate) struct Status {
 impl Status {
     pub(crate) const BAD_BINDINGS: u32 = 4 << 16;
     pub(crate) const NO_CRED: u32 = 7 << 16;
+    pub(crate) const CREDENTIALS_EXPIRED: u32 = 11 << 16;
     pub(crate) const DEFECTIVE_TOKEN: u32 = 9 << 16;
     pub(crate) const FAILURE: u32 = 13 << 16;
     pub(crate) const DUPLICATE_TOKEN: u32 = 1 << 1;

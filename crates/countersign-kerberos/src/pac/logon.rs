@@ -16,7 +16,7 @@ const DENY_ONLY: u32 = 0x10;
 
 /// Returns the identifier of the user, then of its groups, each once; `None` is that the bytes are
 /// no such structure.
-pub(super) fn groups(info: &[u8]) -> Option<Vec<Sid>> {
+pub(crate) fn groups(info: &[u8]) -> Option<Vec<Sid>> {
     let mut reader = Reader::begin(info)?;
     if reader.pointer()? == Pointer::Null {
         return None;
@@ -124,3 +124,6 @@ fn follow<T>(pointer: Pointer, read: impl FnOnce() -> Option<T>) -> Option<Optio
         Pointer::Something => read().map(Some),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,9 @@ mod logon;
 
 mod ndr;
 
+#[cfg(fuzzing)]
+pub(crate) use logon::groups as groups_of;
+
 /// MIT's name for the KERB_VALIDATION_INFO of a PAC whose checksum it has verified.
 const LOGON_INFO: &str = "urn:mspac:logon-info";
 

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
 use countersign_core::{KerberosFailure, ServiceName};
 use countersign_kerberos::{
@@ -22,15 +22,16 @@ pub(crate) fn in_realm(body: impl FnOnce(&Realm)) {
 
 /// One KDC serves all tests of this program, and ends with it.
 fn shared() -> &'static Realm {
-    static KDC: OnceLock<Kdc> = OnceLock::new();
-    KDC.get_or_init(|| {
+    static KDC: LazyLock<Kdc> = LazyLock::new(|| {
         let kdc = Kdc::start();
         kdc.add(&["alice", "bob", SERVER, OTHER]);
         kdc.keytab("server", &[SERVER]);
         kdc.keytab("other", &[OTHER]);
         kdc.ticket("alice", "alice", &[]);
+        kdc.service_ticket("alice", SERVER);
         kdc
-    })
+    });
+    &KDC
 }
 
 /// Starts a realm of the test's own.

@@ -114,12 +114,48 @@ impl Realm {
     /// There is no such principal, or the KDC does not answer.
     pub fn ticket(&self, principal: &str, cache: &str, options: &[&str]) -> String {
         let keytab = self.keytab(&format!("{cache}.client.keytab"), &[principal]);
+        self.ticket_by_keytab(&keytab, principal, cache, options)
+    }
+
+    /// The same with a key in a keytab.
+    ///
+    /// # Panics
+    ///
+    /// The key is not the principal's, or the KDC does not answer.
+    pub fn ticket_by_keytab(
+        &self,
+        keytab: &str,
+        principal: &str,
+        cache: &str,
+        options: &[&str],
+    ) -> String {
         let cache = format!("FILE:{}", self.file(cache));
         let mut words: Vec<&OsStr> = options.iter().map(AsRef::as_ref).collect();
-        words.extend(["-k", "-t", &keytab, "-c", &cache, principal].map(OsStr::new));
+        words.extend(["-k", "-t", keytab, "-c", &cache, principal].map(OsStr::new));
         let output = self.run("kinit", &words, "");
         assert!(output.status.success(), "kinit: {}", String::from_utf8_lossy(&output.stderr));
         cache
+    }
+
+    /// Gets a ticket for a service into a cache that has a principal's first ticket.
+    ///
+    /// # Panics
+    ///
+    /// The KDC does not give it.
+    pub fn service_ticket(&self, cache: &str, service: &str) {
+        let cache = format!("FILE:{}", self.file(cache));
+        let output = self.run("kvno", &["-c", &cache, service].map(OsStr::new), "");
+        assert!(output.status.success(), "kvno: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Takes the key of a version out of a keytab.
+    ///
+    /// # Panics
+    ///
+    /// It is not there.
+    pub fn forget_key(&self, keytab: &str, principal: &str, version: u32) {
+        let path = self.file(keytab);
+        self.administer(&format!("ktremove -k {path} {principal} {version}\n"));
     }
 
     /// Writes another `krb5.conf`, in which a part of the realm's is something else, and returns

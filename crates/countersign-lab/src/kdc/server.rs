@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 use super::realm::{Realm, found};
 use crate::process::{Process, free_port};
 
@@ -18,18 +20,38 @@ pub struct Kdc {
 }
 
 /// How long a program may take that does its work in a tenth of a second.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Runs the KDC until it ends or our end of the pipe does, and removes its folder.
+/// Runs a server until it ends or our end of the pipe does, and removes its folder, which is the
+/// first argument.
 const SCRIPT: &str = r#"
 exec 3<&0
-"$1" -n -r "$2" 3<&- & kdc=$!
-(cat <&3; kill $kdc) >/dev/null 2>&1 & watch=$!
-wait $kdc; code=$?
+folder=$1; shift
+"$@" 3<&- & server=$!
+(cat <&3; kill $server) >/dev/null 2>&1 & watch=$!
+wait $server; code=$?
 kill $watch 2>/dev/null
-rm -rf -- "$3"
+rm -rf -- "$folder"
 exit $code
 "#;
+
+/// Starts a server that ends with this process, and whose folder then goes away.
+pub(super) fn serve(realm: &Realm, folder: TempDir, server: &Command) -> Process {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", SCRIPT, "server"]).arg(folder.path());
+    shell.arg(server.get_program()).args(server.get_args()).envs(realm.environment());
+    let process = Process::start(&mut shell).unwrap_or_else(|error| panic!("{error}"));
+    // The shell removes it.
+    let _ = folder.keep();
+    process
+}
+
+/// Ends a server, and waits until its folder is gone.
+pub(super) fn stop(process: &mut Process) {
+    drop(process.take_input());
+    // If it does not end by itself, it is killed with the process.
+    let _ = process.wait(PATIENCE);
+}
 
 impl Kdc {
     /// Starts one for the realm `EXAMPLE.TEST`, with nobody in it.
@@ -67,12 +89,9 @@ impl Kdc {
         let output = realm.run("kdb5_util", &words, "");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "kdb5_util: {said}");
-        let mut shell = Command::new("sh");
-        shell.args(["-c", SCRIPT, "kdc"]).arg(found("krb5kdc")).args([name]).arg(folder.path());
-        let mut process = Process::start(shell.envs(realm.environment()))
-            .unwrap_or_else(|error| panic!("{error}"));
-        // The shell removes it, when the KDC has ended.
-        let _ = folder.keep();
+        let mut server = Command::new(found("krb5kdc"));
+        server.args(["-n", "-r", name]);
+        let mut process = serve(&realm, folder, &server);
         match process.wait_for_line("commencing operation", PATIENCE) {
             Ok(_) => Ok(Self { realm, process }),
             Err(error) => Err(error.to_string()),
@@ -90,9 +109,7 @@ impl Deref for Kdc {
 
 impl Drop for Kdc {
     fn drop(&mut self) {
-        drop(self.process.take_input());
-        // If it does not end by itself, it is killed with the process.
-        let _ = self.process.wait(PATIENCE);
+        stop(&mut self.process);
     }
 }
 
@@ -163,8 +180,11 @@ mod tests {
             kdc.add(&["alice"]);
             kdc.ticket("alice", "cache", &[]);
         };
-        let threads: Vec<_> = (0..4).map(|_| thread::spawn(start)).collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(start);
+            }
+        });
     }
 
     #[test]

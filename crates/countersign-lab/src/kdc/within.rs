@@ -39,6 +39,7 @@ pub fn within(realm: impl FnOnce() -> Realm, body: impl FnOnce(&Realm)) {
 
 /// Another process that runs the same test, at the other end of a connection.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Elsewhere {
     /// The connection.
     pub stream: TcpStream,

@@ -44,14 +44,12 @@ impl KerberosFiles {
         asked: &ServiceName,
         given: Option<Credentials>,
     ) -> Result<(Party, InitiatorCredential), KerberosFailure> {
-        let credential = match (given, &self.client, &self.rule.cache) {
-            (Some(given), ..) => {
+        let credential = match given {
+            Some(given) => {
                 let password = Zeroizing::new(given.password().to_owned());
                 InitiatorCredential::password(given.user(), given.domain(), password)?
             }
-            (None, Some(keys), _) => keys.clone(),
-            (None, None, Some(cache)) => InitiatorCredential::cache(cache),
-            (None, None, None) => InitiatorCredential::ambient(),
+            None => self.tickets(),
         };
         let party = Party::Client {
             asked: asked.clone(),
@@ -61,17 +59,35 @@ impl KerberosFiles {
         Ok((party, credential))
     }
 
+    /// Returns the tickets of the policy, else those of the environment.
+    pub(super) fn tickets(&self) -> InitiatorCredential {
+        match (&self.client, &self.rule.cache) {
+            (Some(keys), _) => keys.clone(),
+            (None, Some(cache)) => InitiatorCredential::cache(cache),
+            (None, None) => InitiatorCredential::ambient(),
+        }
+    }
+
     /// Returns what a server brings to a proof. The first call reads the keytab.
     ///
     /// # Errors
     ///
     /// Why the keytab cannot be used.
     pub(crate) fn server(&self) -> Result<Party, KerberosFailure> {
-        let credential = self.server.get_or_init(|| {
+        Ok(Party::Server { credential: self.keys()?, terms: terms(&self.rule) })
+    }
+
+    /// Returns the keys of the policy's services. The first call reads the keytab.
+    ///
+    /// # Errors
+    ///
+    /// Why the keytab cannot be used.
+    pub(super) fn keys(&self) -> Result<AcceptorCredential, KerberosFailure> {
+        let read = || {
             let keytab = self.rule.keytab.as_ref().map(|path| path.to_string_lossy());
             AcceptorCredential::load(keytab.as_deref(), &self.rule.services)
-        });
-        Ok(Party::Server { credential: credential.clone()?, terms: terms(&self.rule) })
+        };
+        self.server.get_or_init(read).clone()
     }
 
     /// Returns whether a server uses its keys.

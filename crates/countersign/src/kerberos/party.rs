@@ -129,7 +129,8 @@ impl ProofUnderWay {
                 [] => 0,
                 input => self.exchange.handle_input(input),
             };
-            if used == 0 {
+            // What cannot be a message ends it without being taken.
+            if used == 0 && !self.exchange.is_concluded() {
                 return Ok(Step::Wait);
             }
             engine.consume_proof(used);

@@ -38,6 +38,12 @@ pub(crate) fn start<T: 'static>(
     }))
 }
 
+/// Returns whether any thread is at work.
+pub(crate) fn is_busy() -> bool {
+    let state = POOL.lock();
+    state.threads > state.idle
+}
+
 /// Threads that are started on demand, bounded in number, and end when there is nothing to do.
 struct Pool {
     state: Mutex<State>,

@@ -39,7 +39,7 @@ fn right_name(stage: &Stage) -> Result<Scenario, Failure> {
     let server = stage.server(&stage.asked())?;
     let tried = try_server(stage, server)?;
     let was_echoed = matches!(tried.attempt, Attempt::Echoed(Some(_)));
-    let arrived = matches!(&tried.server, Seen::Served(received) if *received == text());
+    let arrived = matches!(&tried.server, Seen::Served(received, _) if *received == text());
     Ok(Scenario {
         name: "right-name",
         tried: "the one who was asked for answers".to_owned(),
@@ -105,7 +105,7 @@ fn plain_client(stage: &Stage) -> Result<Scenario, Failure> {
     let (outcome, is_refused) = match server.finish()? {
         Seen::Refused(error @ HandshakeError::NotTls { .. }) => (error.to_string(), true),
         Seen::Refused(error) => (error.to_string(), false),
-        Seen::Served(_) => ("not at all: the server served it".to_owned(), false),
+        Seen::Served(..) => ("not at all: the server served it".to_owned(), false),
     };
     // An alert says why, and is seven bytes (RFC 8446 section 6): that is no data of the server's.
     let is_alert = received.is_empty() || received.first() == Some(&ALERT) && received.len() == 7;
@@ -154,7 +154,7 @@ fn machine_in_the_middle(stage: &Stage) -> Result<Scenario, Failure> {
     })?;
     let wire = recorder.finish()?;
     let stolen = match server.finish()? {
-        Seen::Served(received) => Some(received.len()),
+        Seen::Served(received, _) => Some(received.len()),
         Seen::Refused(_) => None,
     };
     let is_refused = matches!(attempt, Attempt::Refused(HandshakeError::WrongPeer { .. }));

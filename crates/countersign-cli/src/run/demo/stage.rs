@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use countersign::core::{HandshakeError, IdentityRule, TrustRule};
 use countersign::identity::{Store, load_credential};
-use countersign::{Context, Incoming, PeerName, Policy, TcpListener, TcpStream};
+use countersign::{Context, Evidence, Incoming, PeerName, Policy, TcpListener, TcpStream};
 use tempfile::TempDir;
 
 use crate::failure::Failure;
@@ -38,8 +38,8 @@ pub(super) enum Issuer {
 pub(super) enum Seen {
     /// It was turned away.
     Refused(HandshakeError),
-    /// It was served, and sent this.
-    Served(Vec<u8>),
+    /// It was served, and sent this; whom the server took it for.
+    Served(Vec<u8>, Option<Box<Evidence>>),
 }
 
 /// A server for one client.
@@ -143,7 +143,7 @@ pub(super) fn listen(context: &Context) -> Result<TcpListener, Failure> {
 }
 
 /// Starts a thread that serves one client and says what it has seen.
-fn serve(context: Context) -> Result<Server, Failure> {
+pub(super) fn serve(context: Context) -> Result<Server, Failure> {
     let listener = listen(&context)?;
     let address = listener.local_addr();
     let (done, seen) = mpsc::channel();
@@ -159,10 +159,11 @@ fn serve_one(listener: &TcpListener) -> Result<Seen, Failure> {
     loop {
         match listener.next_event()? {
             Incoming::Accepted(stream, _) => {
+                let evidence = stream.evidence().cloned().map(Box::new);
                 let echoed = echo(&stream).map_err(Failure::io("serve the client"))?;
                 // The client's last word may come after our own.
                 drop(stream);
-                return Ok(Seen::Served(echoed));
+                return Ok(Seen::Served(echoed, evidence));
             }
             Incoming::Refused(refusal) => return Ok(Seen::Refused(refusal.error)),
             _ => {}
