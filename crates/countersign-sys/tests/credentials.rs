@@ -224,6 +224,61 @@ fn a_thread_that_is_started_inside_is_the_peer_for_good() {
     });
 }
 
+/// keyctl(2): a session for this thread and those that it starts, so that the key is in no other.
+fn join_session() {
+    const JOIN_SESSION_KEYRING: libc::c_long = 1;
+    // SAFETY: JOIN_SESSION_KEYRING takes a string or null, which is an anonymous one.
+    let session = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, 0, 0, 0, 0) };
+    assert!(session > 0, "{}", io::Error::last_os_error());
+}
+
+/// keyctl(2): the key of this name, searched for from the session keyring of the calling thread.
+fn find_key() -> io::Result<libc::c_long> {
+    const SEARCH: libc::c_long = 10;
+    const SESSION: libc::c_long = -3;
+    let (kind, name) = (c"user".as_ptr(), c"countersign-test".as_ptr());
+    // SAFETY: KEYCTL_SEARCH reads two strings, which are constants, and writes nothing.
+    let key = unsafe { libc::syscall(libc::SYS_keyctl, SEARCH, SESSION, kind, name, 0) };
+    if key < 0 { Err(io::Error::last_os_error()) } else { Ok(key) }
+}
+
+/// add_key(2), to the session keyring of the calling thread.
+fn add_key() -> libc::c_long {
+    const SESSION: libc::c_long = -3;
+    let (kind, name) = (c"user".as_ptr(), c"countersign-test".as_ptr());
+    // SAFETY: add_key(2) reads two strings and one byte, which are constants, and writes nothing.
+    let key = unsafe { libc::syscall(libc::SYS_add_key, kind, name, c"x".as_ptr(), 1, SESSION) };
+    assert!(key > 0, "{}", io::Error::last_os_error());
+    key
+}
+
+#[test]
+fn keys_of_the_session_stay_behind_on_both_ways() {
+    on_stage("keys_of_the_session_stay_behind_on_both_ways", |_| {
+        alone(|| {
+            join_session();
+            let servers = add_key();
+            assert_eq!(find_key().unwrap(), servers);
+            alone(move || {
+                assert_eq!(find_key().unwrap(), servers, "threads share the session");
+                let before = Credentials::of_thread().unwrap();
+                before.assume(&alice()).unwrap();
+                assert!(find_key().is_err(), "the server's key");
+                let alices = add_key();
+                assert_eq!(find_key().unwrap(), alices);
+                before.restore().unwrap();
+                assert!(find_key().is_err(), "alice's key, as the server");
+                // What the thread itself has put there is not the next one's either.
+                add_key();
+                before.assume(&Identity::new(2002, 2002, &[]).unwrap()).unwrap();
+                assert!(find_key().is_err(), "a key of the server's, as bob");
+                before.restore().unwrap();
+            });
+            assert_eq!(find_key().unwrap(), servers, "another thread");
+        });
+    });
+}
+
 #[test]
 fn set_user_id_calls_of_another_thread_end_the_process() {
     const INNER: &str = "COUNTERSIGN_TEST_INNER";

@@ -45,7 +45,7 @@
 //! | working directory, umask, root | belong to the process: changing them inside changes them for all |
 //! | the thread's and the process's keyrings (`@t`, `@p`) | stay; only the session keyring is replaced. A thread that has impersonated once does not get its old session keyring back |
 //! | the code inside itself | could take the permitted capabilities up again: impersonation is for the access checks of our own code, not a cage for a stranger's |
-//! | other processes of the same account on this host | can send signals to the thread, which has their user id (kill(2)), so they can end the server; they cannot trace it or read its memory: it is made undumpable |
+//! | other processes of the same account on this host | can send signals to the thread, which has their user id (kill(2)), so they can end the server; they cannot trace it or read its memory, which would take its permitted capabilities (ptrace(2)) |
 //! | SELinux, AppArmor, seccomp, namespaces | stay the server's |
 
 mod account;
