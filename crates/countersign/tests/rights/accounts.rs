@@ -1,6 +1,6 @@
 //! Which account acts for whom, and who gets none.
 
-use countersign::core::{Fault, ProvedPeer, WsaError};
+use countersign::core::{Fault, Proof, WsaError};
 use countersign::rights::{LocalNames, PeerToken, RightsError, TokenKind, set_local_names};
 use countersign_lab::{Seen, on_stage};
 
@@ -148,9 +148,9 @@ fn tokens_can_be_kept_and_compared() {
 struct Krb5Conf;
 
 impl LocalNames for Krb5Conf {
-    fn is_by_ticket(&self, peer: &ProvedPeer) -> bool {
-        // As if every name of these realms had come by ticket.
-        peer.name().to_string().contains("@TICKET.")
+    /// The proof of the users in these tests.
+    fn is_by_ticket(&self, proof: Proof) -> bool {
+        proof == Proof::CertificateKerberosName
     }
 
     fn realms(&self) -> Vec<String> {
