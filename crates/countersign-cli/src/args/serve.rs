@@ -80,7 +80,7 @@ pub(crate) struct ServeArguments {
     pub(crate) exec: Vec<OsString>,
 
     /// Run it as the client's local account
-    #[arg(long, requires = "exec", help_heading = "What clients reach")]
+    #[arg(long, help_heading = "What clients reach")]
     pub(crate) impersonate: bool,
 
     /// Serve only clients that prove a name of this pattern (repeatable): *, class/*.domain,

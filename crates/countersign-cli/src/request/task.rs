@@ -225,6 +225,10 @@ impl Serve {
             let what = "--once cannot be used with --udp: datagrams have no end to wait for";
             return Err(Failure::usage(what, "leave one of them out"));
         }
+        if typed.impersonate && typed.exec.is_empty() {
+            let what = "--impersonate needs --exec: only a program can run as the client";
+            return Err(Failure::usage(what, "name a program with --exec, or leave it out"));
+        }
         let rights = if typed.impersonate { Rights::OfTheClient } else { Rights::Ours };
         let mut words = typed.exec.into_iter();
         let service = match (words.next(), typed.to) {

@@ -34,27 +34,10 @@ pub(super) fn serve(
     let served = match service {
         Service::Echo => carry(client, client),
         Service::Program { program, arguments, rights } => {
-            let evidence = stream.evidence().and_then(|evidence| evidence.peer());
             let mut command = Command::new(program);
-            let client = match rights {
-                Rights::Ours => None,
-                Rights::OfTheClient => {
-                    let token = stream.impersonation_token()?;
-                    let account = token.account().map_err(Error::from)?;
-                    output.acting(peer, token.principal(), &account);
-                    environment_of(&account, &mut command);
-                    Some(token)
-                }
-            };
-            command.args(arguments).env("COUNTERSIGN_PEER_ADDRESS", peer.to_string());
-            match evidence {
-                Some(proved) => command
-                    .env("COUNTERSIGN_PEER", proved.name().to_string())
-                    .env("COUNTERSIGN_PROOF", proved.proof().to_string()),
-                // What we inherited speaks of somebody else.
-                None => command.env_remove("COUNTERSIGN_PEER").env_remove("COUNTERSIGN_PROOF"),
-            };
-            run_program(command, program, &stream, client)
+            command.args(arguments);
+            dress(&mut command, *rights, &stream, peer, output)
+                .and_then(|client| run_program(command, program, &stream, client))
         }
         Service::Relay(to) => relay(client, to, context),
     };
@@ -62,6 +45,36 @@ pub(super) fn serve(
         stream.abort();
     }
     served
+}
+
+/// Gives a program the environment that tells it of its client; returns the client's token if it is
+/// to run as the client.
+fn dress(
+    command: &mut Command,
+    rights: Rights,
+    stream: &TcpStream,
+    peer: SocketAddr,
+    output: &Output,
+) -> Result<Option<PeerToken>, Failure> {
+    let client = match rights {
+        Rights::Ours => None,
+        Rights::OfTheClient => {
+            let token = stream.impersonation_token()?;
+            let account = token.account().map_err(Error::from)?;
+            output.acting(peer, token.principal(), &account);
+            environment_of(&account, command);
+            Some(token)
+        }
+    };
+    command.env("COUNTERSIGN_PEER_ADDRESS", peer.to_string());
+    match stream.evidence().and_then(|evidence| evidence.peer()) {
+        Some(proved) => command
+            .env("COUNTERSIGN_PEER", proved.name().to_string())
+            .env("COUNTERSIGN_PROOF", proved.proof().to_string()),
+        // What we inherited speaks of somebody else.
+        None => command.env_remove("COUNTERSIGN_PEER").env_remove("COUNTERSIGN_PROOF"),
+    };
+    Ok(client)
 }
 
 fn relay(client: Side<'_>, to: &Address, context: &Context) -> Result<(), Failure> {
