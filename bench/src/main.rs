@@ -14,6 +14,7 @@ mod datagrams;
 mod handshakes;
 mod peers;
 mod report;
+mod rights;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -55,6 +56,13 @@ fn main() -> ExitCode {
         &[Peer::Countersign, Peer::Openssl],
         |peer| datagrams::handshakes(&material, peer, options.duration),
     );
+    if rights::is_possible() {
+        report.measure(
+            "impersonations with their way back, per second (one thread)",
+            &[Peer::Countersign, Peer::SystemCalls],
+            |peer| rights::run(peer, options.duration),
+        );
+    }
     report.print();
     if let Some(path) = options.json
         && let Err(error) = std::fs::write(&path, report.json())
