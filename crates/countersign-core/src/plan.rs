@@ -248,8 +248,8 @@ impl Policy {
         Ok(Admission { names, gates, demand })
     }
 
-    /// Returns the gates of a datagram socket. One that is bound to every address of the host does
-    /// not learn at which of them a peer arrived, so the peer must pass as if at each.
+    /// Returns the gates of a datagram socket. Where it is not known at which of the host's
+    /// addresses a peer arrived (`listen` is the unspecified one), the peer must pass as if at each.
     fn gates_wherever(&self, listen: SocketAddr) -> Vec<Vec<AllowRule>> {
         let rules = self.allow.iter().flatten().filter(|rule| rule.judges(listen));
         let mut places: Vec<SocketAddr> = match fold(listen).ip().is_unspecified() {
