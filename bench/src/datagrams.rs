@@ -44,8 +44,11 @@ pub(crate) fn run(material: &Material, peer: Peer, size: usize, duration: Durati
             drop(socket);
             let server = material.datagram_server();
             let address = server.local_addr().expect("an address");
+            let mut patience = None;
             let receiver = receive(move |buffer, wait| {
-                server.set_read_timeout(Some(wait));
+                if patience.replace(wait) != Some(wait) {
+                    server.set_read_timeout(Some(wait));
+                }
                 server.recv_from(buffer).is_ok()
             });
             pin(0);
@@ -55,11 +58,13 @@ pub(crate) fn run(material: &Material, peer: Peer, size: usize, duration: Durati
         }
         Peer::Openssl => {
             let context = server_context(material);
-            let mut stream = None;
+            let (mut stream, mut patience) = (None, None);
             let receiver = receive(move |buffer, wait| {
                 let stream = stream
                     .get_or_insert_with(|| accept(&context, &socket, None).expect("a client").0);
-                let _ = stream.get_ref().socket.set_read_timeout(Some(wait));
+                if patience.replace(wait) != Some(wait) {
+                    let _ = stream.get_ref().socket.set_read_timeout(Some(wait));
+                }
                 stream.read(buffer).is_ok_and(|count| count > 0)
             });
             pin(0);
@@ -68,8 +73,11 @@ pub(crate) fn run(material: &Material, peer: Peer, size: usize, duration: Durati
             receiver
         }
         _ => {
+            let mut patience = None;
             let receiver = receive(move |buffer, wait| {
-                let _ = socket.set_read_timeout(Some(wait));
+                if patience.replace(wait) != Some(wait) {
+                    let _ = socket.set_read_timeout(Some(wait));
+                }
                 socket.recv(buffer).is_ok()
             });
             pin(0);

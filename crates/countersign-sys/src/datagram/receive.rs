@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr;
@@ -18,7 +19,7 @@ use super::control::{ADDRESS, Controls, destination, read_address, take};
 /// Memory is used only as far as datagrams have filled it: each has room for the largest that UDP
 /// can carry, of which the kernel provides what is touched.
 pub struct Batch {
-    bytes: Vec<u8>,
+    bytes: Box<[MaybeUninit<u8>]>,
     slots: [Slot; SLOTS],
     count: usize,
     /// How many it asks for next: the more, the more came.
@@ -66,7 +67,12 @@ impl Batch {
     /// Makes an empty one.
     pub fn new() -> Self {
         let slot = Slot { length: 0, name: [0; ADDRESS], control: [0; CONTROL], control_length: 0 };
-        Self { bytes: vec![0; SLOTS * LARGEST], slots: [slot; SLOTS], count: 0, wanted: 1 }
+        Self {
+            bytes: Box::new_uninit_slice(SLOTS * LARGEST),
+            slots: [slot; SLOTS],
+            count: 0,
+            wanted: 1,
+        }
     }
 
     /// Receives what is there, without waiting, in place of what was received before. Returns
@@ -129,7 +135,11 @@ impl Batch {
 
     fn filled(&self) -> impl Iterator<Item = (&Slot, &[u8])> {
         let slots = self.slots.iter().zip(self.bytes.chunks(LARGEST)).take(self.count);
-        slots.map(|(slot, bytes)| (slot, bytes.get(..slot.length).unwrap_or_default()))
+        slots.map(|(slot, bytes)| {
+            let bytes = bytes.get(..slot.length).unwrap_or_default();
+            // SAFETY: the kernel has filled the first `length` bytes of each slot that counts.
+            (slot, unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len()) })
+        })
     }
 
     fn call(&mut self, socket: impl AsFd, wanted: usize, flags: c_int) -> io::Result<()> {

@@ -7,6 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr;
 
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+
 use super::control::{ADDRESS, Outgoing, write_address};
 
 /// Where a datagram goes, and from where.
@@ -39,6 +42,9 @@ pub fn send_along(
     datagrams: &[u8],
     segment: Option<u16>,
 ) -> io::Result<()> {
+    if (segment, route.from) == (None, None) {
+        return send_plainly(socket, route.to, datagrams);
+    }
     let mut name = [0; ADDRESS];
     let name_length = route.to.map_or(0, |to| write_address(to, &mut name));
     let mut control = Outgoing::new();
@@ -74,6 +80,22 @@ pub fn send_along(
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {
             return Err(error);
+        }
+    }
+}
+
+/// Sends one datagram with nothing beside it: the kernel has less to look at.
+fn send_plainly(socket: impl AsFd, to: Option<SocketAddr>, datagram: &[u8]) -> io::Result<()> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    loop {
+        let sent = match &to {
+            Some(to) => rustix::net::sendto(&socket, datagram, flags, to),
+            None => rustix::net::send(&socket, datagram, flags),
+        };
+        match sent {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }
