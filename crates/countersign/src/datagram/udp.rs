@@ -212,11 +212,11 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// [`Error::Order`] outside of 256 to 16,384, or after the first use.
+    /// [`Error::Order`] outside of 512 to 16,384, or after the first use.
     pub fn set_mtu(&self, mtu: u16) -> Result<(), Error> {
         let state = &mut *self.lock();
         if state.open.is_some() || !(Config::MIN_MTU..=Config::MAX_MTU).contains(&mtu) {
-            let why = "it must be 256 to 16384, and set before the first use";
+            let why = "it must be 512 to 16384, and set before the first use";
             return Err(Error::Order { doing: "set the MTU", why, wsa: WsaError::Inval });
         }
         state.mtu = mtu;
