@@ -141,6 +141,65 @@ pub(crate) fn handshakes(material: &Material, peer: Peer, duration: Duration) ->
     rate
 }
 
+/// Returns how many KiB of resident memory one more association costs: at the server that has many
+/// of them, and at its client, each with a socket of its own, in this process.
+pub(crate) fn memory(material: &Material, peer: Peer) -> f64 {
+    const PEERS: u16 = 300;
+    let (mut count, mut before) = (0_u16, 0.0);
+    // The first few pay for what all share.
+    let mut grow = |one: &mut dyn FnMut()| {
+        for _ in 0..PEERS {
+            one();
+            count += 1;
+            if count == PEERS / 3 {
+                before = resident();
+            }
+        }
+        (resident() - before) / f64::from(PEERS - PEERS / 3)
+    };
+    if peer == Peer::Countersign {
+        let server = Arc::new(material.datagram_server());
+        let (address, serving) = (server.local_addr().expect("an address"), server.clone());
+        serving.set_read_timeout(Some(SILENCE));
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = is_over.clone();
+        let thread = thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                let _ = serving.recv_from(&mut [0; 2048]);
+            }
+        });
+        let (context, mut clients) = (material.datagram_client_context(), Vec::new());
+        let cost = grow(&mut || clients.push(material.datagram_client_of(&context, address)));
+        is_over.store(true, Ordering::Relaxed);
+        thread.join().expect("the server");
+        return cost;
+    }
+    let (socket, address) = plain();
+    let context = server_context(material);
+    let thread = thread::spawn(move || {
+        // Kept until the last has come, and the client has looked.
+        let mut streams: Vec<SslStream<Datagrams>> = Vec::new();
+        let mut before = None;
+        while streams.len() < usize::from(PEERS) {
+            let (stream, from) = accept(&context, &socket, before).expect("a client");
+            before = Some(from);
+            streams.push(stream);
+        }
+        thread::sleep(SILENCE);
+    });
+    let (context, mut clients) = (client_context(material), Vec::new());
+    let cost = grow(&mut || clients.push(connect(&context, address)));
+    thread.join().expect("the server");
+    cost
+}
+
+/// The resident memory of this process in KiB (proc(5)).
+fn resident() -> f64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("proc");
+    let pages: f64 = statm.split(' ').nth(1).expect("a field").parse().expect("a number");
+    pages * (rustix::param::page_size() as f64 / 1024.0)
+}
+
 /// Counts what arrives on a thread of its own, until there is silence.
 fn receive(
     mut next: impl FnMut(&mut [u8], Duration) -> bool + Send + 'static,

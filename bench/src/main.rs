@@ -49,11 +49,17 @@ fn main() -> ExitCode {
         let peers = [Peer::Udp, Peer::Countersign, Peer::Openssl];
         let run = |peer| datagrams::run(&material, peer, size, options.duration);
         report.measure(&title, &peers, run);
+        report.restate(&format!("the same datagrams of {size} B, MB/s"), size as f64 / 1e6);
     }
     report.measure(
         "datagram handshakes, per second (DTLS 1.2 with cookie, X25519)",
         &[Peer::Countersign, Peer::Openssl],
         |peer| datagrams::handshakes(&material, peer, options.duration),
+    );
+    report.measure(
+        "memory of a datagram association, both ends and the client's socket, KiB (less is better)",
+        &[Peer::Countersign, Peer::Openssl],
+        |peer| datagrams::memory(&material, peer),
     );
     report.print();
     if let Some(path) = options.json

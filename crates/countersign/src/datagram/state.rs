@@ -1,5 +1,6 @@
 //! What a datagram socket holds under its lock: the endpoint, and what waits on either side of it.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -55,9 +56,14 @@ pub(super) struct Open {
     refusals: VecDeque<Refusal>,
     /// Somebody asks for refusals.
     pub(super) tells_refusals: bool,
-    batch: Batch,
     clock: Clock,
     can_segment: bool,
+}
+
+thread_local! {
+    /// What arrives is dealt with before others have a turn, so the room for it need not be each
+    /// socket's own.
+    static BATCH: RefCell<Batch> = RefCell::new(Batch::new());
 }
 
 /// A datagram that waits for the kernel.
@@ -116,8 +122,8 @@ const OUTBOX: usize = 1024;
 const FAILURES: usize = 1024;
 /// How many refusals wait for those who ask for them at most; older ones are forgotten.
 const REFUSALS: usize = 1024;
-/// How often the kernel is asked for datagrams before others have a turn.
-const BURST: usize = 8;
+/// How often the kernel is asked for datagrams, several each time, before others have a turn.
+const BURST: usize = 2;
 
 impl Open {
     pub(super) fn new(generation: Arc<Generation>, mtu: u16) -> Result<Self, Error> {
@@ -139,7 +145,6 @@ impl Open {
             failures: HashMap::new(),
             refusals: VecDeque::new(),
             tells_refusals: false,
-            batch: Batch::new(),
             clock: Clock::new(),
             can_segment: true,
         })
@@ -243,7 +248,7 @@ impl State {
             open.generation = generation;
         }
         let now = open.now();
-        let Open { endpoint, batch, generation, .. } = &mut *open;
+        let Open { endpoint, generation, .. } = &mut *open;
         let admission = |arrival: Arrival| {
             if connected.is_some_and(|only| only != arrival.from) {
                 return None;
@@ -255,25 +260,26 @@ impl State {
             plan.ok().map(Arc::new)
         };
         let mut has_error = false;
-        for round in 0..BURST {
-            let more = match batch.receive(socket) {
-                Ok(more) => more,
-                Err(error) => {
-                    // Woken for nothing: what the network says of others is in its own queue.
-                    has_error |= error.kind() != io::ErrorKind::WouldBlock;
-                    has_error |= was_called && round == 0;
+        BATCH.with_borrow_mut(|batch| {
+            for round in 0..BURST {
+                let more = match batch.receive(socket) {
+                    Ok(more) => more,
+                    Err(error) => {
+                        // Woken for nothing: what the network says of others is in its own queue.
+                        has_error |= error.kind() != io::ErrorKind::WouldBlock;
+                        has_error |= was_called && round == 0;
+                        break;
+                    }
+                };
+                for datagram in batch.arrived() {
+                    let arrival = Arrival { from: datagram.from, to: datagram.to };
+                    endpoint.handle_datagram(arrival, datagram.bytes, now, &admission);
+                }
+                if !more {
                     break;
                 }
-            };
-            for datagram in batch.arrived() {
-                let arrival = Arrival { from: datagram.from, to: datagram.to };
-                endpoint.handle_datagram(arrival, datagram.bytes, now, &admission);
             }
-            // What was received may be for the program, and more than it wants at once.
-            if !more || round > 0 {
-                break;
-            }
-        }
+        });
         if has_error {
             open.hear_complaints(socket);
         }
@@ -371,7 +377,11 @@ impl Open {
     /// Takes what the network says of datagrams that did not arrive.
     fn hear_complaints(&mut self, socket: &OwnedFd) {
         let mut complaints = Vec::new();
-        self.batch.complaints(socket, |complaint| complaints.push(complaint));
+        // A socket that is dropped with its thread finds no room any more, and needs none.
+        let _ = BATCH.try_with(|batch| {
+            let mut batch = batch.borrow_mut();
+            batch.complaints(socket, |complaint| complaints.push(complaint));
+        });
         for complaint in complaints {
             self.unreachable(fold(complaint.peer), complaint.kind);
         }
