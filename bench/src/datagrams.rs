@@ -12,6 +12,7 @@ use openssl::ssl::{
     Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslOptions, SslStream,
     SslVerifyMode,
 };
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::cpu::pin;
 use crate::peers::{HOST, LOOPBACK, Material, Peer};
@@ -19,6 +20,15 @@ use crate::peers::{HOST, LOOPBACK, Material, Peer};
 /// How long the first datagram may take, and how long a silence is the end.
 const PATIENCE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_millis(300);
+
+/// How many datagrams are handed over at once, where that can be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Together {
+    Many,
+    One,
+}
+
+const BURST: usize = 32;
 
 /// What arrived, and between when and when.
 struct Arrived {
@@ -29,14 +39,23 @@ struct Arrived {
 
 /// Returns datagrams of `size` bytes per second that arrive, while one side sends as fast as it
 /// can. What the receiver has no room for is lost, as it is for everybody.
-pub(crate) fn run(material: &Material, peer: Peer, size: usize, duration: Duration) -> f64 {
+pub(crate) fn run(
+    material: &Material,
+    peer: Peer,
+    size: usize,
+    together: Together,
+    duration: Duration,
+) -> f64 {
     let data = vec![0x5a; size];
+    let many = [data.as_slice(); BURST];
     let send = |send: &mut dyn FnMut(&[u8])| {
-        let start = Instant::now();
+        let (start, before, mut count) = (Instant::now(), cpu_time(), 0_u64);
         while start.elapsed() < duration {
             // One look at the clock for several.
             (0..16).for_each(|_| send(&data));
+            count += if together == Together::Many { 16 * BURST as u64 } else { 16 };
         }
+        eprintln!("  CPU of sending one: {:.0} ns", (cpu_time() - before) / count as f64);
     };
     let (socket, address) = plain();
     let receiver = match peer {
@@ -53,7 +72,15 @@ pub(crate) fn run(material: &Material, peer: Peer, size: usize, duration: Durati
             });
             pin(0);
             let client = material.datagram_client(address);
-            send(&mut |data| assert!(client.send(data).is_ok_and(|sent| sent == size)));
+            match together {
+                Together::One => {
+                    send(&mut |data| assert!(client.send(data).is_ok_and(|sent| sent == size)));
+                }
+                Together::Many => send(&mut |_| {
+                    let sent = client.send_many_to(&many, address);
+                    assert!(sent.is_ok_and(|sent| sent == BURST));
+                }),
+            }
             receiver
         }
         Peer::Openssl => {
@@ -209,13 +236,21 @@ fn receive(
         let mut buffer = vec![0; 2048];
         assert!(next(&mut buffer, PATIENCE), "nothing arrived");
         let first = Instant::now();
-        let mut arrived = Arrived { count: 0, first, last: first };
+        let (mut arrived, before) = (Arrived { count: 0, first, last: first }, cpu_time());
         while next(&mut buffer, SILENCE) {
             arrived.count += 1;
             arrived.last = Instant::now();
         }
+        let each = (cpu_time() - before) / arrived.count.max(1) as f64;
+        eprintln!("  CPU of receiving one: {each:.0} ns");
         arrived
     })
+}
+
+/// The time that this thread has used a processor for, in nanoseconds.
+fn cpu_time() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
 fn plain() -> (Plain, SocketAddr) {

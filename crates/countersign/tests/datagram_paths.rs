@@ -204,3 +204,42 @@ fn a_thousand_live_peers_on_one_socket() {
     }
     assert_eq!(names.len(), PEERS);
 }
+
+/// What is sent in one call arrives as what it was, whatever the sizes, also where it comes
+/// from a chosen address.
+#[test]
+fn datagrams_that_are_sent_together_arrive_apart() {
+    let world = World::new();
+    for (at, everywhere) in
+        [("127.0.0.1", "127.0.0.1:0"), ("127.0.0.5", "0.0.0.0:0"), ("::1", "[::]:0")]
+    {
+        let server = bound(&world.showing(Leaf::new().dns("server.test"), ""), everywhere);
+        let address = SocketAddr::new(at.parse().unwrap(), server.local_addr().unwrap().port());
+        let like = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let client = bound(&world.showing(Leaf::new().dns("client.test"), ""), like);
+        client.set_peer_target_name(address, name("server.test")).unwrap();
+        let echo = thread::spawn(move || {
+            let (_, from) = server.recv_from(&mut [0; 2048]).unwrap();
+            let many: Vec<Vec<u8>> = (0..200_u8)
+                .map(|number| {
+                    vec![number; if number % 50 == 49 { 7 } else { 100 + usize::from(number / 50) }]
+                })
+                .collect();
+            let many: Vec<&[u8]> = many.iter().map(Vec::as_slice).collect();
+            assert_eq!(server.send_many_to(&many, from).unwrap(), 200);
+            server.send_many_to(&[b"one", b"", b"two"], from).unwrap_err()
+        });
+        client.send_to(b"hello", address).unwrap();
+        let mut buffer = [0; 2048];
+        for number in 0..200_u8 {
+            let (count, from) = client.recv_from(&mut buffer).unwrap();
+            assert_eq!(from, address);
+            let size = if number % 50 == 49 { 7 } else { 100 + usize::from(number / 50) };
+            assert_eq!((count, buffer[0], buffer[count - 1]), (size, number, number));
+        }
+        assert_eq!(client.recv_from(&mut buffer).unwrap().0, 3);
+        assert_eq!(echo.join().unwrap().wsa(), WsaError::Inval, "the empty one");
+        client.set_read_timeout(Some(Duration::from_millis(100)));
+        assert!(client.recv_from(&mut buffer).unwrap_err().is_would_block());
+    }
+}

@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use countersign_dtls::{Config, SendError};
-use countersign_sys::{ReadySet, Signal};
+use countersign_sys::{MAX_SEGMENTS, ReadySet, Signal};
 
 use super::state::{Open, State};
 use crate::core::{
@@ -292,16 +292,8 @@ impl UdpSocket {
     /// [`Error::Io`] as sendto(2), `TimedOut` if a write time-out is over, `WouldBlock` on a
     /// non-blocking socket.
     pub fn send_to(&self, datagram: &[u8], peer: SocketAddr) -> Result<usize, Error> {
-        let mut state = self.lock();
+        let mut state = self.ready_to_send(fold(peer))?;
         let peer = fold(peer);
-        match (state.connected, state.life.stage()) {
-            (Some(only), _) if only != peer => {
-                return Err(order(&state, "send", WsaError::IsConn));
-            }
-            (_, Stage::Failed) => return Err(order(&state, "send", WsaError::NotConn)),
-            _ => {}
-        }
-        self.open(&mut state)?;
         loop {
             let sent = state.open.as_mut().map(|open| {
                 let now = open.now();
@@ -312,6 +304,57 @@ impl UdpSocket {
                 Some(Err(SendError::Size { .. })) => return Err(size(datagram)),
                 _ if datagram.is_empty() => return Err(size(datagram)),
                 _ => state = self.secure(state, peer)?,
+            }
+        }
+    }
+
+    /// Sends datagrams to `peer` in one go, once it has proved who it is; returns how many were
+    /// sent. Where neighbours have one size the kernel takes up to 64 of them in one call
+    /// (UDP_SEGMENT of udp(7)), which saves most of what small datagrams cost. The network still
+    /// sees each by itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send_to`], about the first that cannot be sent; what stands before it was sent.
+    pub fn send_many_to(&self, datagrams: &[&[u8]], peer: SocketAddr) -> Result<usize, Error> {
+        let peer = fold(peer);
+        let mut state = self.ready_to_send(peer)?;
+        let mut sent = 0;
+        for burst in datagrams.chunks(MAX_SEGMENTS) {
+            for datagram in burst {
+                state = loop {
+                    let tried = state.open.as_mut().map(|open| {
+                        let now = open.now();
+                        open.endpoint.send(peer, datagram, now)
+                    });
+                    match tried {
+                        Some(Ok(())) => break state,
+                        Some(Err(SendError::NotSecured)) | None if !datagram.is_empty() => {
+                            state = self.secure(state, peer)?;
+                        }
+                        _ => {
+                            self.push_out(state, peer)?;
+                            return Err(size(datagram));
+                        }
+                    }
+                };
+            }
+            self.push_out(state, peer)?;
+            sent += burst.len();
+            state = self.lock();
+        }
+        Ok(sent)
+    }
+
+    /// Checks that a datagram may go to `peer`, and opens the socket.
+    fn ready_to_send(&self, peer: SocketAddr) -> Result<MutexGuard<'_, State>, Error> {
+        let mut state = self.lock();
+        match (state.connected, state.life.stage()) {
+            (Some(only), _) if only != peer => Err(order(&state, "send", WsaError::IsConn)),
+            (_, Stage::Failed) => Err(order(&state, "send", WsaError::NotConn)),
+            _ => {
+                self.open(&mut state)?;
+                Ok(state)
             }
         }
     }
