@@ -165,7 +165,7 @@ fn a_thousand_live_peers_on_one_socket() {
             echo.send_to(&buffer[..count], from).unwrap();
         }
     });
-    let threads: Vec<_> = (0..THREADS)
+    let threads = (0..THREADS)
         .map(|part| {
             let world = world.clone();
             thread::spawn(move || {
@@ -191,7 +191,8 @@ fn a_thousand_live_peers_on_one_socket() {
                 clients
             })
         })
-        .collect();
+        .collect::<Vec<_>>();
+    // All are started before the first is waited for.
     let clients: Vec<UdpSocket> =
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
     assert_eq!(clients.len(), PEERS);
