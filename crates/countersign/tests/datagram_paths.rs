@@ -165,7 +165,8 @@ fn a_thousand_live_peers_on_one_socket() {
             echo.send_to(&buffer[..count], from).unwrap();
         }
     });
-    let threads = (0..THREADS)
+    #[expect(clippy::needless_collect, reason = "all are started before the first is waited for")]
+    let threads: Vec<_> = (0..THREADS)
         .map(|part| {
             let world = world.clone();
             thread::spawn(move || {
@@ -191,8 +192,7 @@ fn a_thousand_live_peers_on_one_socket() {
                 clients
             })
         })
-        .collect::<Vec<_>>();
-    // All are started before the first is waited for.
+        .collect();
     let clients: Vec<UdpSocket> =
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
     assert_eq!(clients.len(), PEERS);
