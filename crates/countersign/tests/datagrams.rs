@@ -253,6 +253,7 @@ fn what_the_network_says_reaches_the_right_peer_only() {
     let gone: Vec<SocketAddr> = (0..8)
         .map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
         .collect();
+    #[expect(clippy::needless_collect, reason = "all are started before the first is waited for")]
     let threads: Vec<_> = gone
         .into_iter()
         .map(|gone| {
