@@ -69,6 +69,20 @@ impl Report {
         self.figures.push(Figure { title: title.to_owned(), rows });
     }
 
+    /// Shows the figure that was measured last once more, in another unit.
+    pub(crate) fn restate(&mut self, title: &str, factor: f64) {
+        let Some(last) = self.figures.last().filter(|last| last.title.contains(&self.only_figure))
+        else {
+            return;
+        };
+        let restated = |row: &Row| Row {
+            peer: row.peer,
+            runs: row.runs.iter().map(|run| run * factor).collect(),
+        };
+        let rows = last.rows.iter().map(restated).collect();
+        self.figures.push(Figure { title: title.to_owned(), rows });
+    }
+
     pub(crate) fn print(&self) {
         for figure in &self.figures {
             println!("\n{}", figure.title);
