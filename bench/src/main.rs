@@ -15,10 +15,12 @@ mod handshakes;
 mod kerberos;
 mod peers;
 mod report;
+mod rights;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use datagrams::Together;
 use peers::{Material, Peer};
 
 const USAGE: &str =
@@ -56,13 +58,31 @@ fn main() -> ExitCode {
     for size in [64, 1200] {
         let title = format!("datagrams of {size} B that arrive, per second (DTLS 1.2)");
         let peers = [Peer::Udp, Peer::Countersign, Peer::Openssl];
-        let run = |peer| datagrams::run(&material, peer, size, options.duration);
+        let run = |peer| datagrams::run(&material, peer, size, Together::One, options.duration);
         report.measure(&title, &peers, run);
+        report.restate(&format!("the same datagrams of {size} B, MB/s"), size as f64 / 1e6);
+    }
+    for size in [64, 1200] {
+        let title = format!("datagrams of {size} B, ours handed over 32 at a time, per second");
+        let run = |peer| datagrams::run(&material, peer, size, Together::Many, options.duration);
+        report.measure(&title, &[Peer::Countersign, Peer::Openssl], run);
     }
     report.measure(
         "datagram handshakes, per second (DTLS 1.2 with cookie, X25519)",
         &[Peer::Countersign, Peer::Openssl],
         |peer| datagrams::handshakes(&material, peer, options.duration),
+    );
+    if rights::is_possible() {
+        report.measure(
+            "impersonations with their way back, per second (one thread)",
+            &[Peer::Countersign, Peer::SystemCalls],
+            |peer| rights::run(peer, options.duration),
+        );
+    }
+    report.measure(
+        "memory of a datagram association, both ends and the client's socket, KiB (less is better)",
+        &[Peer::Countersign, Peer::Openssl],
+        |peer| datagrams::memory(&material, peer),
     );
     report.print();
     if with_steps {

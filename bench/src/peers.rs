@@ -20,6 +20,7 @@ pub(crate) enum Peer {
     Countersign,
     Openssl,
     Rustls,
+    SystemCalls,
     Tcp,
     Udp,
 }
@@ -30,6 +31,7 @@ impl fmt::Display for Peer {
             Self::Countersign => "countersign",
             Self::Openssl => "OpenSSL",
             Self::Rustls => "rustls StreamOwned",
+            Self::SystemCalls => "system calls alone",
             Self::Tcp => "TCP in clear",
             Self::Udp => "UDP in clear",
         })
@@ -158,7 +160,7 @@ impl Material {
                 })
             }
             Peer::Tcp => plain_server(|tcp| Ok(boxed(tcp))),
-            Peer::Udp => unreachable!("UDP has no streams"),
+            Peer::SystemCalls | Peer::Udp => unreachable!("no stream is asked of them"),
         }
     }
 
@@ -211,7 +213,7 @@ impl Material {
                 })
             }
             Peer::Tcp => Box::new(|address| Ok(boxed(plain(address)?))),
-            Peer::Udp => unreachable!("UDP has no streams"),
+            Peer::SystemCalls | Peer::Udp => unreachable!("no stream is asked of them"),
         }
     }
 

@@ -51,6 +51,12 @@ pub enum HandshakeError {
     /// The peer takes no part in Kerberos, and policy requires it.
     #[error("the peer takes no part in Kerberos, which is required here")]
     KerberosRequired,
+    /// The program had asked that the connection end when this changes (SPEC 7.4).
+    #[error("the connection was ended, as the program had asked: {what}")]
+    Changed {
+        /// What has changed.
+        what: String,
+    },
     /// The peer did not send a certificate, and one is required.
     #[error("the peer sent no certificate, and one is required")]
     NoCertificate,
@@ -144,6 +150,7 @@ impl HandshakeError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Kerberos(failure) => failure.fault(),
+            Self::Changed { .. } => Fault::Caller,
             Self::OurSide { .. } | Self::Overloaded { .. } => Fault::Host,
             _ => Fault::Peer,
         }
@@ -159,6 +166,7 @@ impl HandshakeError {
                 "have the peer's certificate issued by an authority that this host trusts, or \
                  connect without a certificate of ours: Kerberos alone needs neither"
             }
+            Self::Changed { .. } => "connect anew, and query again whether the peer may go on",
             Self::Expired { .. } => "renew the peer's certificate, or check the clock of this host",
             Self::Kerberos(failure) => return failure.hint(),
             Self::KerberosRequired => {
@@ -206,6 +214,7 @@ impl HandshakeError {
     pub fn wsa(&self) -> WsaError {
         match self {
             Self::Kerberos(failure) => failure.wsa(),
+            Self::Changed { .. } => WsaError::ConnAborted,
             Self::TimedOut { .. } => WsaError::TimedOut,
             _ => WsaError::Acces,
         }

@@ -40,8 +40,9 @@ pub use wsa::WsaError;
 
 mod policy;
 pub use policy::{
-    AllowRule, ClientCertificates, IdentityRule, KerberosRule, KerberosUse, Limits, Policy,
-    PolicyError, Requirements, Target, TrustRule,
+    AccountChoice, AccountPattern, AccountRule, AccountTarget, AccountTemplate, AllowRule,
+    ClientCertificates, IdentityRule, KerberosRule, KerberosUse, Limits, Policy, PolicyError,
+    Requirements, Target, TrustRule, UnfitAccount,
 };
 
 mod plan;
@@ -51,6 +52,9 @@ pub use plan::{
 
 mod evidence;
 pub use evidence::{Evidence, InfoFlags, Mechanism, Proof, ProvedPeer, SecurityInfo, SessionId};
+
+mod query;
+pub use query::{QueryAnswer, QueryTemplate, SaFields, SaIds, TokenAccess};
 
 mod time;
 pub use time::Timestamp;

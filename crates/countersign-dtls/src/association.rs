@@ -19,6 +19,7 @@ use crate::error::{from_openssl, our_side};
 use crate::gate::Entrant;
 use crate::libssl;
 use crate::queue::Queue;
+use crate::shape;
 use crate::verdict::Verdict;
 
 /// A conversation with one peer over libssl (DTLS 1.2).
@@ -49,6 +50,13 @@ enum Phase {
     Handshaking,
     Secured,
     Over,
+}
+
+/// How many records libssl may have to open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Records {
+    One,
+    Several,
 }
 
 /// The longest plaintext of a record (RFC 6347 section 4.1).
@@ -121,8 +129,8 @@ impl Association {
 
     /// Lets libssl go as far as what has arrived takes it.
     fn advance(&mut self, now: Moment) {
-        self.verdict.set_now(now.time);
         if self.phase == Phase::Handshaking {
+            self.verdict.set_now(now.time);
             let result = self.stream.do_handshake();
             self.collect();
             match result {
@@ -138,18 +146,26 @@ impl Association {
             }
         }
         if self.phase == Phase::Secured {
-            PLAIN.with_borrow_mut(|plain| self.open(plain));
-            self.collect();
+            // Records that came before their time wait in libssl.
+            self.open(Records::Several);
         }
     }
 
     /// Takes the plaintext of what has arrived.
-    fn open(&mut self, plain: &mut [u8]) {
+    fn open(&mut self, records: Records) {
+        PLAIN.with_borrow_mut(|plain| self.open_into(plain, records));
+        self.collect();
+    }
+
+    fn open_into(&mut self, plain: &mut [u8], records: Records) {
         loop {
             match self.stream.ssl_read(plain) {
                 Ok(count) => {
                     let datagram = plain.get(..count).unwrap_or_default().to_vec();
                     self.outputs.push_back(Output::Deliver(datagram));
+                    if records == Records::One {
+                        return;
+                    }
                 }
                 Err(error) if is_starved(&error) => return,
                 Err(error) if error.code() == ErrorCode::ZERO_RETURN => {
@@ -237,9 +253,17 @@ impl Association {
 
 impl Engine for Association {
     fn handle_datagram(&mut self, datagram: &[u8], now: Moment) {
-        if self.phase != Phase::Over {
-            self.stream.get_mut().arrive(datagram);
-            self.advance(now);
+        match self.phase {
+            Phase::Over => {}
+            Phase::Handshaking => {
+                self.stream.get_mut().arrive(datagram);
+                self.advance(now);
+            }
+            Phase::Secured => {
+                self.stream.get_mut().arrive(datagram);
+                let is_one = shape::is_one_record(datagram);
+                self.open(if is_one { Records::One } else { Records::Several });
+            }
         }
     }
 

@@ -54,6 +54,8 @@ pub use process::{Process, free_port};
 
 mod kdc;
 pub use kdc::{Domain, Elsewhere, Kdc, Realm, elsewhere, peer_of_elsewhere, within};
+mod stage;
+pub use stage::{Seen, on_stage};
 
 mod clock;
 pub use clock::now;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,6 +14,7 @@ use crate::core::{IdentityRule, KerberosUse, PeerName, Policy, TrustRule};
 use crate::error::Error;
 use crate::identity::{self, IdentityError, Stamp, Store, variable};
 use crate::kerberos::{self, KerberosFiles};
+use crate::rights;
 
 /// Who we are, whom we believe, and what the administrator demands.
 ///
@@ -59,6 +60,8 @@ pub(crate) struct Generation {
     pub(crate) credential: Option<Credential>,
     pub(crate) anchors: TrustAnchors,
     pub(crate) kerberos: KerberosFiles,
+    /// What datagrams of the usual size need, made when the first socket needs it.
+    pub(crate) datagrams: OnceLock<countersign_dtls::Config>,
     /// The policy files that there were; from now on they must be.
     policy_files: Vec<PathBuf>,
 }
@@ -161,7 +164,8 @@ impl Context {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         if self.looks && state.looked.elapsed() >= LOOK {
             state.looked = Instant::now();
-            state.look(sources);
+            // As the process, also while this thread acts for a peer, who may not read them.
+            rights::as_process(|| state.look(sources));
         }
         state.current.clone()
     }
@@ -366,6 +370,7 @@ impl Sources {
             None => None,
         };
         let kerberos = KerberosFiles::new(policy.kerberos());
+        let datagrams = OnceLock::new();
         Ok(Generation {
             number,
             policy,
@@ -374,6 +379,7 @@ impl Sources {
             credential,
             anchors,
             kerberos,
+            datagrams,
             policy_files,
         })
     }

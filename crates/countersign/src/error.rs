@@ -7,6 +7,7 @@ use crate::core::{
     Fault, HandshakeError, KerberosFailure, NameError, PlanError, PolicyError, WsaError,
 };
 use crate::identity::IdentityError;
+use crate::rights::RightsError;
 
 /// Why an operation on a socket failed: what happened (`Display`), who must act
 /// ([`Self::fault`]), and what to try ([`Self::hint`]).
@@ -60,6 +61,9 @@ pub enum Error {
     /// The policy cannot be read.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// Nobody can act with the rights of the peer.
+    #[error(transparent)]
+    Rights(#[from] RightsError),
 }
 
 impl Error {
@@ -83,6 +87,7 @@ impl Error {
             Self::Order { .. } => Fault::Caller,
             Self::Plan(error) => error.fault(),
             Self::Policy(error) => error.fault(),
+            Self::Rights(error) => error.fault(),
         }
     }
 
@@ -129,6 +134,7 @@ impl Error {
             }
             Self::Plan(error) => error.hint().to_owned(),
             Self::Policy(error) => error.hint().to_owned(),
+            Self::Rights(error) => error.hint(),
         }
     }
 
@@ -155,6 +161,7 @@ impl Error {
             Self::Name(error) => error.wsa(),
             Self::Order { wsa, .. } => *wsa,
             Self::Plan(error) => error.wsa(),
+            Self::Rights(error) => error.wsa(),
         }
     }
 
@@ -177,7 +184,9 @@ impl From<Error> for io::Error {
             Error::Handshake { source, .. } => match source {
                 HandshakeError::TimedOut { .. } => io::ErrorKind::TimedOut,
                 HandshakeError::Truncated => io::ErrorKind::UnexpectedEof,
-                HandshakeError::RefusedByPeer { .. } => io::ErrorKind::ConnectionAborted,
+                HandshakeError::Changed { .. } | HandshakeError::RefusedByPeer { .. } => {
+                    io::ErrorKind::ConnectionAborted
+                }
                 HandshakeError::Protocol { .. } | HandshakeError::NotTls { .. } => {
                     io::ErrorKind::InvalidData
                 }
@@ -189,7 +198,8 @@ impl From<Error> for io::Error {
             | Error::Kerberos(_)
             | Error::NoCertificate
             | Error::NoService
-            | Error::Plan(_) => io::ErrorKind::PermissionDenied,
+            | Error::Plan(_)
+            | Error::Rights(_) => io::ErrorKind::PermissionDenied,
         };
         Self::new(kind, error)
     }

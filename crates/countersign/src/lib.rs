@@ -36,7 +36,7 @@ mod context;
 pub use context::{Context, ContextBuilder};
 
 mod datagram;
-pub use datagram::UdpSocket;
+pub use datagram::{Received, UdpSocket};
 
 mod error;
 pub use error::Error;
@@ -47,6 +47,8 @@ pub mod kerberos;
 
 mod listener;
 pub use listener::{Incoming, Refusal, TcpListener};
+
+pub mod rights;
 
 mod socket;
 pub use socket::Socket;

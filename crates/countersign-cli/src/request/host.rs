@@ -77,7 +77,8 @@ impl HostRequest {
         request.own =
             files(options.files.clone(), Some(name)).unwrap_or_else(|| Own::Proving(name.clone()));
         request = request.with_keytab(name, &options.keytab)?;
-        if options.require_client_certificate {
+        // For somebody who has proved nothing nobody can act.
+        if options.require_client_certificate || options.impersonate {
             request.demands = request.demands.with_client_certificates(ClientCertificates::Require);
         }
         let patterns = options

@@ -9,10 +9,11 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error as _};
 
 use super::{
-    AllowRule, ClientCertificates, IdentityRule, KerberosRule, KerberosUse, PartialLimits, Policy,
-    PolicyError, Requirements, Target, TrustRule,
+    AccountPattern, AccountRule, AccountTarget, AccountTemplate, AllowRule, ClientCertificates,
+    IdentityRule, KerberosRule, KerberosUse, PartialLimits, Policy, PolicyError, Requirements,
+    Target, TrustRule,
 };
-use crate::{PeerName, PeerPattern, ServiceName, Sid, TargetTable};
+use crate::{PeerName, PeerPattern, Proof, ServiceName, Sid, TargetTable};
 
 /// Reads policy text.
 pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
@@ -33,6 +34,13 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
         if let Some(other) = targets.insert(address, name.clone()) {
             return Err(at(offset, format!("{address} has two names, {other} and {name}")));
         }
+    }
+    let mut accounts = Vec::new();
+    for rule in file.account {
+        let here = at(rule.span().start, String::new());
+        let wrong = |what: String| PolicyError { what, ..here.clone() };
+        let place = format!("{origin}, line {}", here.line);
+        accounts.push(rule.into_inner().into_rule(place).map_err(wrong)?);
     }
     let mut allow = Vec::new();
     for rule in file.allow {
@@ -92,9 +100,13 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
             handshake_timeout: file.limits.handshake_timeout_ms.map(Positive::into_millis),
             connect_timeout: file.limits.connect_timeout_ms.map(Positive::into_millis),
             insecure_after: file.limits.insecure_after_ms.map(Positive::into_millis),
+            handshakes_per_host: file.limits.handshakes_per_host.map(Positive::into_usize),
+            datagram_peers: file.limits.datagram_peers.map(Positive::into_usize),
+            datagram_idle: file.limits.datagram_idle_ms.map(Positive::into_millis),
         },
         targets,
         allow: if allow.is_empty() { Vec::new() } else { vec![allow] },
+        accounts,
     })
 }
 
@@ -118,6 +130,8 @@ struct File {
     target: Vec<toml::Spanned<TargetText>>,
     #[serde(default)]
     allow: Vec<toml::Spanned<AllowText>>,
+    #[serde(default)]
+    account: Vec<toml::Spanned<AccountText>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -251,6 +265,9 @@ struct LimitsText {
     handshake_timeout_ms: Option<Positive>,
     connect_timeout_ms: Option<Positive>,
     insecure_after_ms: Option<Positive>,
+    handshakes_per_host: Option<Positive>,
+    datagram_peers: Option<Positive>,
+    datagram_idle_ms: Option<Positive>,
 }
 
 #[derive(serde::Deserialize)]
@@ -273,6 +290,52 @@ struct AllowText {
     listen: Address,
     peers: Option<Vec<Parsed<PeerPattern>>>,
     groups: Option<Vec<Parsed<Sid>>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct AccountText {
+    peer: Parsed<AccountPattern>,
+    account: Option<Parsed<AccountTemplate>>,
+    #[serde(default)]
+    local_name: bool,
+    proof: Option<ProofText>,
+    lowest_uid: Option<u32>,
+}
+
+#[derive(Clone, Copy, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ProofText {
+    DnsName,
+    KerberosPrincipalName,
+    ServiceName,
+    SpiffeId,
+    UserPrincipalName,
+}
+
+impl AccountText {
+    fn into_rule(self, place: String) -> Result<AccountRule, String> {
+        let peer = self.peer.0;
+        let account = match (self.account, self.local_name) {
+            (Some(Parsed(template)), false) => AccountTarget::Named(template),
+            (None, true) => AccountTarget::LocalName,
+            _ => return Err("[[account]] needs account, or local-name = true alone".to_owned()),
+        };
+        if let AccountTarget::Named(template) = &account
+            && let Some(capture) = template.unknown_capture(&peer)
+        {
+            return Err(format!("account has {{{capture}}}, which is not captured by {peer}"));
+        }
+        let proof = self.proof.map(|word| match word {
+            ProofText::DnsName => Proof::CertificateDnsName,
+            ProofText::KerberosPrincipalName => Proof::CertificateKerberosName,
+            ProofText::ServiceName => Proof::CertificateServiceName,
+            ProofText::SpiffeId => Proof::CertificateSpiffeId,
+            ProofText::UserPrincipalName => Proof::CertificateUserPrincipalName,
+        });
+        let lowest_uid = self.lowest_uid.unwrap_or(AccountRule::LOWEST_UID);
+        Ok(AccountRule { peer, proof, account, lowest_uid, place })
+    }
 }
 
 /// A string that means something.

@@ -8,7 +8,7 @@ pub use limits::Limits;
 mod peer;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -74,10 +74,25 @@ pub enum Event {
     Transmit {
         /// Where.
         to: SocketAddr,
+        /// From which address of ours; `None` leaves it to the kernel.
+        from: Option<IpAddr>,
         /// What.
         datagram: Vec<u8>,
     },
 }
+
+/// Between whom a datagram came.
+#[expect(clippy::exhaustive_structs, reason = "a datagram has two ends")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// The address of ours that it came to, if that is known; answers come from it.
+    pub to: Option<IpAddr>,
+}
+
+/// Says who may come in that way; nobody if it answers `None`.
+pub type Admitting<'a> = dyn Fn(Arrival) -> Option<Arc<Admission>> + 'a;
 
 /// Who began a handshake.
 #[expect(clippy::exhaustive_enums, reason = "a conversation has two sides")]
@@ -116,6 +131,8 @@ pub enum SendError {
 
 /// How often an attempt of ours is repeated that ended in what a forger could have sent.
 const ATTEMPTS: u32 = 4;
+/// How often the network's word that a peer is gone makes us look, at most.
+const SUSPICIONS: Duration = Duration::from_secs(1);
 /// The shortest wait, so that a clock that libssl reads differently makes no busy loop.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -158,7 +175,7 @@ impl Endpoint {
             return Ok(());
         }
         let deadline = now.instant + self.limits.handshake_timeout;
-        let pending = self.attempt(asked, ATTEMPTS, deadline, now)?;
+        let pending = self.attempt(asked, ATTEMPTS, None, deadline, now)?;
         self.peers.entry(address).or_default().pending = Some(pending);
         self.settle_pending(address, now);
         Ok(())
@@ -176,7 +193,11 @@ impl Endpoint {
         let sealed = live.engine.seal(plain);
         live.used = now.instant;
         let fits = live.engine.max_datagram_size();
+        let is_quiet = live.asked.is_some() && live.quiet + self.limits.quiet <= now.instant;
         self.settle_live(address, now);
+        if is_quiet {
+            self.probe(address, now);
+        }
         sealed.map_err(|error| match error {
             SealError::NoKeys => SendError::NotSecured,
             SealError::Size => SendError::Size { fits },
@@ -187,16 +208,17 @@ impl Endpoint {
     /// asked only for those who have proved that they are there.
     pub fn handle_datagram(
         &mut self,
-        from: SocketAddr,
+        arrival: Arrival,
         datagram: &[u8],
         now: Moment,
-        admission: &dyn Fn(SocketAddr) -> Option<Arc<Admission>>,
+        admission: &Admitting<'_>,
     ) {
-        let address = fold(from);
+        let arrival = Arrival { from: fold(arrival.from), ..arrival };
+        let address = arrival.from;
         match shape::of(datagram) {
             Shape::Garbage => {}
             Shape::ClientHello(hello) => {
-                self.handle_hello(address, &hello, datagram, now, admission);
+                self.handle_hello(arrival, &hello, datagram, now, admission);
             }
             Shape::Clear(sender) => self.handle_clear(address, sender, datagram, now),
             Shape::Protected => {
@@ -247,13 +269,26 @@ impl Endpoint {
         }
     }
 
-    /// Gives up a handshake that we began, since the network says that nobody is there.
-    pub fn give_up(&mut self, peer: SocketAddr, now: Moment) {
+    /// Learns that the network says that nobody is at an address. Anyone on the way can say so:
+    /// it ends a handshake that we began and that nobody has answered yet, about which it then
+    /// returns true, and makes us look whether a peer of an association is still there.
+    pub fn unreachable(&mut self, peer: SocketAddr, now: Moment) -> bool {
         let address = fold(peer);
-        let pending = self.peers.get(&address).and_then(|peer| peer.pending.as_ref());
-        if pending.is_some_and(|it| matches!(it.role, Role::Client { .. })) {
-            self.drop_pending(address);
-            self.schedule(address, now);
+        let Some(peer) = self.peers.get_mut(&address) else { return false };
+        match (&mut peer.live, &peer.pending) {
+            (Some(live), None) if live.quiet + SUSPICIONS <= now.instant => {
+                if live.asked.is_some() {
+                    live.suspected = true;
+                    self.probe(address, now);
+                }
+                false
+            }
+            (None, Some(Pending { role: Role::Client { heard: Heard::Nothing, .. }, .. })) => {
+                self.drop_pending(address);
+                self.schedule(address, now);
+                true
+            }
+            _ => false,
         }
     }
 

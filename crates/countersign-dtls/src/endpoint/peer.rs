@@ -1,5 +1,6 @@
 //! What an endpoint knows about one address.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use countersign_core::{Asked, Evidence};
@@ -22,6 +23,14 @@ pub(super) struct Live {
     pub(super) evidence: Box<Evidence>,
     /// When something last went either way.
     pub(super) used: Instant,
+    /// When something last came from the peer, or we last began to look whether it is there.
+    pub(super) quiet: Instant,
+    /// The network said that nobody is there, and nothing came from the peer since.
+    pub(super) suspected: bool,
+    /// Whom we asked for, if we did.
+    pub(super) asked: Option<Asked>,
+    /// The address of ours that the peer came to.
+    pub(super) local: Option<IpAddr>,
     pub(super) random: [u8; 32],
 }
 
@@ -30,6 +39,8 @@ pub(super) struct Live {
 pub(super) struct Pending {
     pub(super) engine: Box<dyn Engine>,
     pub(super) role: Role,
+    /// The address of ours that the peer came to.
+    pub(super) local: Option<IpAddr>,
     pub(super) random: [u8; 32],
     pub(super) deadline: Instant,
     /// When the engine wants to be called.

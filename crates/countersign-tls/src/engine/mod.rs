@@ -11,20 +11,22 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use countersign_core::{
-    Admission, Asked, Evidence, HandshakeError, Host, KerberosUse, Mechanism, PeerName, ProvedPeer,
+    Admission, Asked, Evidence, HandshakeError, Host, KerberosFailure, KerberosUse, Mechanism, PeerName, ProvedPeer,
     SessionId, Timestamp,
 };
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::{ClientConnection, Connection, ProtocolVersion, ServerConnection};
-use rustls_pki_types::ServerName;
+use rustls_pki_types::{CertificateDer, ServerName};
 
 use crate::config::{ClientConfig, ServerConfig};
+use crate::credential::TrustAnchors;
 use crate::error::from_rustls;
 use crate::exporter::ExporterSecret;
 use crate::handshake::Handshake;
 use crate::link::{Greeting, Link, NO_APPLICATION_PROTOCOL};
 use crate::scope::{self, Answer, Question};
+use crate::verify::verify_peer;
 
 /// Sealed bytes that may wait to be transmitted, and the size of one write to the socket. Three
 /// records: a fourth would pass one loopback segment and the 64 KiB of segmentation offload, which
@@ -54,6 +56,10 @@ pub struct Engine {
     incoming: Vec<u8>,
     /// What protects the connection, from the end of the handshake on.
     protection: Option<Evidence>,
+    /// What the peer showed in the handshake, to be judged anew.
+    chain: Vec<CertificateDer<'static>>,
+    /// What a proof inside the connection has proved.
+    proven: Option<Box<Proven>>,
     /// Bytes of a proof inside the connection that have been opened, and behind them of the
     /// application.
     opened: Vec<u8>,
@@ -199,6 +205,8 @@ impl Engine {
             is_client,
             incoming: Vec::new(),
             protection: None,
+            chain: Vec::new(),
+            proven: None,
             opened: Vec::new(),
             exporter: None,
             choice: None,
@@ -397,6 +405,8 @@ impl Engine {
     /// Takes down what rustls knows, and takes over the records.
     fn leave_tls(&mut self, now: Timestamp) -> Result<After, HandshakeError> {
         self.protection = Some(self.describe_protection(now)?);
+        let chain = self.link.common().and_then(|common| common.peer_certificates());
+        self.chain = chain.map(<[_]>::to_vec).unwrap_or_default();
         let after = self.after_tls()?;
         self.exporter = None;
         let link = std::mem::replace(&mut self.link, Link::Ended(Vec::new()));
@@ -558,12 +568,121 @@ impl Engine {
         self.link.close();
     }
 
-    /// Returns how often the traffic keys have changed, of either direction.
-    pub fn key_updates(&self) -> u64 {
+    /// Changes the traffic keys of both directions (KeyUpdate, RFC 8446 section 4.6.3): ours at
+    /// once, the peer's as soon as it has heard of it.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::NothingShared`] in TLS 1.2, which cannot, and before the evidence is out;
+    /// [`HandshakeError::OurSide`] if rustls has no keys.
+    pub fn change_keys(&mut self) -> Result<(), HandshakeError> {
+        let nothing = |what: &str| HandshakeError::NothingShared { what: what.to_owned() };
+        match (&mut self.link, &self.phase) {
+            (Link::Records(records), Phase::Secured) => records.request_update(),
+            (Link::Buffered(connection), Phase::Secured)
+                if connection.protocol_version() == Some(ProtocolVersion::TLSv1_3) =>
+            {
+                connection.refresh_traffic_keys().map_err(|error| from_rustls(&error))
+            }
+            (_, Phase::Failed(error)) => Err(error.clone()),
+            _ => Err(nothing("a way to change keys")),
+        }
+    }
+
+    /// Returns how often the traffic keys have changed, in either direction. A connection that
+    /// rustls carries, because policy lets in TLS 1.2, does not tell.
+    pub fn rekeys(&self) -> u64 {
         match &self.link {
             Link::Records(records) => records.updates(),
             _ => 0,
         }
+    }
+
+    /// Returns what was asked of the peer.
+    pub fn question(&self) -> &Question {
+        &self.question
+    }
+
+    /// Judges once more what the peer has proved, as if it were shown now, for this question and
+    /// these anchors.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection would not be made.
+    pub fn judge_anew(
+        &self,
+        question: &Question,
+        anchors: &TrustAnchors,
+        now: Timestamp,
+    ) -> Result<(), HandshakeError> {
+        let proven = match &self.proven {
+            Some(proven) => proven,
+            None => return self.judge_certificate_anew(question, anchors, now),
+        };
+        if proven.expires.is_some_and(|expires| expires < now) {
+            let detail = "it was good when the connection was made".to_owned();
+            return Err(HandshakeError::Kerberos(KerberosFailure::TicketExpired { detail }));
+        }
+        let mut names = vec![proven.name.clone()];
+        match question {
+            Question::IsServer(Asked::Name { name, .. })
+            | Question::MayBeServer(Asked::Name { name, .. }) => {
+                if is_first(name, &names) {
+                    return Ok(());
+                }
+                Err(HandshakeError::WrongPeer {
+                    asked: Box::new(name.clone()),
+                    proved: proof::describe(&names),
+                    why: None,
+                })
+            }
+            Question::IsServer(_) | Question::MayBeServer(_) => Ok(()),
+            Question::MayConnect(admission, address) | Question::WhoElse(admission, address) => {
+                let also = Question::WhoElse(admission.clone(), *address);
+                if let Ok(answer) = verify_peer(anchors, &self.chain, &also, now) {
+                    names.extend(answer.names);
+                }
+                let plain: Vec<PeerName> = names.iter().map(|it| it.name().clone()).collect();
+                admission.admit_member(*address, &plain, &proven.groups).map_err(|why| {
+                    HandshakeError::NotAllowed { peer: proof::describe(&names), why }
+                })
+            }
+        }
+    }
+
+    fn judge_certificate_anew(
+        &self,
+        question: &Question,
+        anchors: &TrustAnchors,
+        now: Timestamp,
+    ) -> Result<(), HandshakeError> {
+        // Only a proof inside the connection could defer the verdict, and there was none.
+        let question = match question.clone() {
+            Question::MayBeServer(asked) => Question::IsServer(asked),
+            Question::WhoElse(admission, address) => Question::MayConnect(admission, address),
+            other => other,
+        };
+        match &question {
+            Question::MayConnect(admission, _)
+                if admission.kerberos() == KerberosUse::Require =>
+            {
+                Err(HandshakeError::KerberosRequired)
+            }
+            Question::MayConnect(admission, _)
+                if self.chain.is_empty() && admission.admits_anonymous() =>
+            {
+                Ok(())
+            }
+            _ => verify_peer(anchors, &self.chain, &question, now).map(drop),
+        }
+    }
+
+    /// Ends the conversation: the peer is told that we send no more, and nothing that it sent is
+    /// handed out any more.
+    pub fn abort(&mut self, why: HandshakeError) {
+        self.link.close();
+        self.is_evidence_out = false;
+        self.fail(why);
     }
 
     /// Returns whether the handshake is still under way, the proof inside included.

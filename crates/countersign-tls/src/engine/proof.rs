@@ -127,7 +127,9 @@ impl Engine {
         match &self.phase {
             Phase::Failed(error) => Err(error.clone()),
             Phase::Proving => {
-                let evidence = self.joined(proven, now).map_err(|error| self.fail(error))?;
+                let evidence = self.joined(proven.clone(), now);
+                let evidence = evidence.map_err(|error| self.fail(error))?;
+                self.proven = Some(Box::new(proven));
                 self.phase = Phase::Proved(Box::new(evidence));
                 Ok(())
             }
@@ -198,7 +200,7 @@ impl Engine {
 }
 
 /// Returns the names as people read them, a bounded number of them.
-fn describe(names: &[ProvedPeer]) -> String {
+pub(super) fn describe(names: &[ProvedPeer]) -> String {
     const SHOWN: usize = 6;
     let texts: Vec<String> = names.iter().take(SHOWN).map(|it| it.name().to_string()).collect();
     match names.len().saturating_sub(SHOWN) {

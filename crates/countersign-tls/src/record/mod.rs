@@ -299,6 +299,23 @@ impl Records {
         Ok(())
     }
 
+    /// Changes our key, and asks the peer to change its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::refresh`]; whatever ended the conversation.
+    pub(crate) fn request_update(&mut self) -> Result<(), HandshakeError> {
+        if let Some(error) = &self.failure {
+            return Err(error.clone());
+        }
+        if self.has_closed {
+            let what = "a direction that is still open".to_owned();
+            return Err(HandshakeError::NothingShared { what });
+        }
+        self.sealer.seal_message(content::HANDSHAKE, &post::KEY_UPDATE_BOTH)?;
+        self.change_own_key()
+    }
+
     /// Changes our key, and tells the peer (KeyUpdate, RFC 8446 section 4.6.3).
     ///
     /// # Errors
@@ -306,6 +323,10 @@ impl Records {
     /// [`HandshakeError::OurSide`] if that cannot be.
     pub(crate) fn refresh(&mut self) -> Result<(), HandshakeError> {
         self.sealer.seal_message(content::HANDSHAKE, &post::KEY_UPDATE)?;
+        self.change_own_key()
+    }
+
+    fn change_own_key(&mut self) -> Result<(), HandshakeError> {
         self.updates += 1;
         self.sealer.replace_key(self.secrets.next_key(Direction::Transmit)?);
         self.owes_update = false;

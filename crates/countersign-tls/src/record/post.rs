@@ -8,6 +8,9 @@ const KEY_UPDATE_TYPE: u8 = 24;
 /// A KeyUpdate that asks for none in return.
 pub(super) const KEY_UPDATE: [u8; 5] = [KEY_UPDATE_TYPE, 0, 0, 1, 0];
 
+/// A KeyUpdate that asks for one in return.
+pub(super) const KEY_UPDATE_BOTH: [u8; 5] = [KEY_UPDATE_TYPE, 0, 0, 1, 1];
+
 /// The largest message that is waited for; tickets of servers that put certificates in them have
 /// some kilobytes.
 const LARGEST: usize = 1 << 16;

@@ -1,5 +1,6 @@
 //! What a datagram socket holds under its lock: the endpoint, and what waits on either side of it.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -7,15 +8,17 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_dtls::{Config, Endpoint, Event, Limits, Moment, Side, Standing};
+use countersign_dtls::{Arrival, Config, Endpoint, Event, Limits, Moment, Side};
+use countersign_sys::{Batch, MAX_SEGMENTED, MAX_SEGMENTS, Route};
 
 use crate::clock;
 use crate::context::Generation;
 use crate::core::{
     Asked, ClientPlan, HandshakeError, KerberosBar, KerberosUse, Lifecycle, PlanError,
-    SecuritySettings, TargetTable, fold,
+    SecuritySettings, TargetTable, Timestamp, fold,
 };
 use crate::error::Error;
+use crate::listener::Refusal;
 
 /// Everything of a datagram socket that changes.
 #[derive(Debug)]
@@ -31,6 +34,12 @@ pub(super) struct State {
     pub(super) write_timeout: Option<Duration>,
     /// A thread waits for the kernel, and tells the others.
     pub(super) is_awaited: bool,
+    /// When that thread wakes by itself; `None` is never.
+    pub(super) awaited_until: Option<Instant>,
+    /// How many threads wait for that one.
+    pub(super) waiting: usize,
+    /// The kernel said that there is something, which may be an error only.
+    pub(super) was_called: bool,
     /// What the alarm is set to.
     pub(super) alarm: Option<Instant>,
     pub(super) is_signalled: bool,
@@ -43,11 +52,50 @@ pub(super) struct Open {
     pub(super) generation: Arc<Generation>,
     inbox: VecDeque<(SocketAddr, Vec<u8>)>,
     inbox_bytes: usize,
-    pub(super) outbox: VecDeque<(SocketAddr, Vec<u8>)>,
+    outbox: VecDeque<Outgoing>,
     failures: HashMap<SocketAddr, (Instant, Failure)>,
-    buffer: Vec<u8>,
+    refusals: VecDeque<Refusal>,
+    /// Somebody asks for refusals.
+    pub(super) tells_refusals: bool,
+    clock: Clock,
+    can_segment: bool,
     /// How many datagrams have been taken from the kernel.
     pub(super) heard: u64,
+}
+
+thread_local! {
+    /// What arrives is dealt with before others have a turn, so the room for it need not be each
+    /// socket's own.
+    static BATCH: RefCell<Batch> = RefCell::new(Batch::new());
+}
+
+/// A datagram that waits for the kernel.
+#[derive(Debug)]
+struct Outgoing {
+    to: SocketAddr,
+    from: Option<IpAddr>,
+    datagram: Vec<u8>,
+}
+
+/// The time on both clocks; the one for certificates, which counts seconds, is read once a second.
+#[derive(Debug)]
+struct Clock {
+    read: Instant,
+    time: Timestamp,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { read: Instant::now(), time: clock::now() }
+    }
+
+    fn now(&mut self) -> Moment {
+        let instant = Instant::now();
+        if instant.saturating_duration_since(self.read) >= Duration::from_secs(1) {
+            *self = Self { read: instant, time: clock::now() };
+        }
+        Moment { instant, time: self.time }
+    }
 }
 
 /// Why nobody has proved who is at an address.
@@ -75,8 +123,10 @@ const INBOX: usize = 4 << 20;
 const OUTBOX: usize = 1024;
 /// How many failures are remembered for those who have not asked yet.
 const FAILURES: usize = 1024;
-/// How many datagrams are taken from the kernel before others have a turn.
-const BURST: usize = 64;
+/// How many refusals wait for those who ask for them at most; older ones are forgotten.
+const REFUSALS: usize = 1024;
+/// How often the kernel is asked for datagrams, several each time, before others have a turn.
+const BURST: usize = 2;
 
 impl Open {
     pub(super) fn new(generation: Arc<Generation>, mtu: u16) -> Result<Self, Error> {
@@ -84,7 +134,10 @@ impl Open {
         let policy = generation.policy.limits();
         let mut limits = Limits::default();
         limits.half_open = policy.handshakes;
+        limits.half_open_per_host = policy.handshakes_per_host;
+        limits.peers = policy.datagram_peers;
         limits.handshake_timeout = policy.handshake_timeout;
+        limits.idle = policy.datagram_idle;
         let endpoint = Endpoint::new(config, limits, Instant::now()).map_err(ours)?;
         Ok(Self {
             endpoint,
@@ -93,13 +146,31 @@ impl Open {
             inbox_bytes: 0,
             outbox: VecDeque::new(),
             failures: HashMap::new(),
-            buffer: vec![0; 1 << 16],
+            refusals: VecDeque::new(),
+            tells_refusals: false,
+            clock: Clock::new(),
+            can_segment: true,
             heard: 0,
         })
     }
 
+    /// Returns the time on both clocks.
+    pub(super) fn now(&mut self) -> Moment {
+        self.clock.now()
+    }
+
+    /// Returns whether there is something for the program.
     pub(super) fn has_mail(&self) -> bool {
-        !self.inbox.is_empty()
+        !self.inbox.is_empty() || (self.tells_refusals && !self.refusals.is_empty())
+    }
+
+    /// Returns whether something waits for room in the kernel.
+    pub(super) fn is_full(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    pub(super) fn take_refusal(&mut self) -> Option<Refusal> {
+        self.refusals.pop_front()
     }
 
     pub(super) fn take_mail(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
@@ -134,8 +205,8 @@ impl Open {
     fn absorb(&mut self) {
         while let Some(event) = self.endpoint.poll() {
             match event {
-                Event::Transmit { to, datagram } if self.outbox.len() < OUTBOX => {
-                    self.outbox.push_back((to, datagram));
+                Event::Transmit { to, from, datagram } if self.outbox.len() < OUTBOX => {
+                    self.outbox.push_back(Outgoing { to, from, datagram });
                 }
                 Event::Deliver { from, datagram } if self.inbox_bytes + datagram.len() <= INBOX => {
                     self.inbox_bytes += datagram.len();
@@ -148,6 +219,12 @@ impl Open {
                     if self.failures.len() < FAILURES =>
                 {
                     self.failures.insert(peer, (Instant::now(), Failure::Handshake(error)));
+                }
+                Event::Failed { peer, began: Side::Theirs, error } => {
+                    if self.refusals.len() >= REFUSALS {
+                        self.refusals.pop_front();
+                    }
+                    self.refusals.push_back(Refusal { peer, error });
                 }
                 _ => {}
             }
@@ -162,7 +239,9 @@ impl State {
         socket: &OwnedFd,
         generation: Arc<Generation>,
     ) -> Result<(), Error> {
-        let Self { open: Some(open), names, settings, connected, local, mtu, .. } = self else {
+        let was_called = std::mem::take(&mut self.was_called);
+        let Self { open: Some(open), names, settings, connected, local, mtu, alarm, .. } = self
+        else {
             return Ok(());
         };
         if generation.number != open.generation.number {
@@ -172,38 +251,48 @@ impl State {
             }
             open.generation = generation;
         }
-        let generation = open.generation.clone();
-        let policy = &generation.policy;
-        let settings = Some(settings.clone().unwrap_or_default());
-        let admission = |peer: SocketAddr| {
-            if connected.is_some_and(|only| only != peer) {
+        let now = open.now();
+        let Open { endpoint, generation, heard, .. } = &mut *open;
+        let admission = |arrival: Arrival| {
+            if connected.is_some_and(|only| only != arrival.from) {
                 return None;
             }
-            policy.plan_inbound_datagrams(settings.as_ref(), names, *local, peer).ok().map(Arc::new)
+            let at = SocketAddr::new(arrival.to.unwrap_or_else(|| local.ip()), local.port());
+            let settings = Some(settings.clone().unwrap_or_default());
+            let policy = &generation.policy;
+            let plan = policy.plan_inbound_datagrams(settings.as_ref(), names, at, arrival.from);
+            plan.ok().map(Arc::new)
         };
-        for _ in 0..BURST {
-            match countersign_sys::receive_from(socket, &mut open.buffer) {
-                Ok((count, from)) => {
-                    open.heard += 1;
-                    let datagram = open.buffer.get(..count).unwrap_or_default();
-                    open.endpoint.handle_datagram(from, datagram, now(), &admission);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // Of a socket that is connected the kernel tells that nobody is there. Anyone on
-                // the path can say so, so it ends what has not begun, and nothing else.
-                Err(error) => {
-                    if let Some(peer) = *connected {
-                        open.unreachable(peer, &error);
+        let mut has_error = false;
+        BATCH.with_borrow_mut(|batch| {
+            for round in 0..BURST {
+                let more = match batch.receive(socket) {
+                    Ok(more) => more,
+                    Err(error) => {
+                        // Woken for nothing: what the network says of others is in its own queue.
+                        has_error |= error.kind() != io::ErrorKind::WouldBlock;
+                        has_error |= was_called && round == 0;
+                        break;
                     }
+                };
+                for datagram in batch.arrived() {
+                    *heard += 1;
+                    let arrival = Arrival { from: datagram.from, to: datagram.to };
+                    endpoint.handle_datagram(arrival, datagram.bytes, now, &admission);
+                }
+                if !more {
+                    break;
                 }
             }
-            open.absorb();
-            if open.has_mail() {
-                break;
-            }
+        });
+        if has_error {
+            open.hear_complaints(socket);
         }
-        if open.endpoint.next_deadline().is_some_and(|at| at <= Instant::now()) {
-            open.endpoint.handle_timeout(now());
+        if open.endpoint.next_deadline().is_some_and(|at| at <= now.instant) {
+            open.endpoint.handle_timeout(now);
+            if alarm.is_some_and(|set| set <= now.instant) {
+                *alarm = None;
+            }
         }
         open.absorb();
         self.flush(socket, None).map_err(Error::io("send"))
@@ -211,23 +300,44 @@ impl State {
 
     /// Sends what waits, as much as the kernel takes; tells of errors with one peer only.
     pub(super) fn flush(&mut self, socket: &OwnedFd, about: Option<SocketAddr>) -> io::Result<()> {
-        let is_v6 = self.local.is_ipv6();
+        let (is_v6, connected) = (self.local.is_ipv6(), self.connected);
         let Some(open) = &mut self.open else { return Ok(()) };
         open.absorb();
-        while let Some((to, datagram)) = open.outbox.front() {
-            let to = *to;
-            match countersign_sys::send_to(socket, datagram, unfold(to, is_v6)) {
+        let mut is_repeated = false;
+        while let Some(Outgoing { to, from, datagram }) = open.outbox.front() {
+            let (to, from) = (*to, *from);
+            let address = (connected != Some(to)).then(|| unfold(to, is_v6));
+            let route = Route { to: address, from, is_v6 };
+            let run = if open.can_segment { run(&open.outbox) } else { 1 };
+            let sent = if run > 1 {
+                let segment = u16::try_from(datagram.len()).ok();
+                let all: Vec<u8> =
+                    open.outbox.iter().take(run).flat_map(|it| &it.datagram).copied().collect();
+                countersign_sys::send_along(socket, route, &all, segment)
+            } else {
+                countersign_sys::send_along(socket, route, datagram, None)
+            };
+            match sent {
+                Ok(()) => {
+                    open.outbox.drain(..run);
+                    is_repeated = false;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                // Not on this path, or not with this device.
+                Err(_) if run > 1 => open.can_segment = false,
                 Err(error) => {
+                    // What the kernel heard of an earlier datagram, perhaps to another peer, is
+                    // said in place of this one: which was whose is in the queue of errors.
+                    open.hear_complaints(socket);
+                    if !std::mem::replace(&mut is_repeated, true) {
+                        continue;
+                    }
+                    is_repeated = false;
                     open.outbox.pop_front();
-                    // What the kernel heard of an earlier datagram is said in place of this one.
-                    open.unreachable(to, &error);
+                    open.unreachable(to, error.kind());
                     if about == Some(to) {
                         return Err(error);
                     }
-                }
-                Ok(()) => {
-                    open.outbox.pop_front();
                 }
             }
         }
@@ -271,27 +381,71 @@ impl Open {
     /// Begins to find out who is at `address`.
     pub(super) fn begin(&mut self, address: SocketAddr, asked: Asked) -> Result<(), Error> {
         self.failures.remove(&fold(address));
-        let begun = self.endpoint.connect(address, asked, now());
+        let now = self.now();
+        let begun = self.endpoint.connect(address, asked, now);
         self.absorb();
         begun.map_err(|source| Error::Handshake { peer: address, source })
     }
 
-    fn unreachable(&mut self, peer: SocketAddr, error: &io::Error) {
-        if self.endpoint.standing(peer) == Standing::Pending {
-            self.endpoint.give_up(peer, now());
-            let failure = Failure::Network(error.kind());
-            self.failures.insert(fold(peer), (Instant::now(), failure));
+    /// Takes what the network says of datagrams that did not arrive.
+    fn hear_complaints(&mut self, socket: &OwnedFd) {
+        let mut complaints = Vec::new();
+        // A socket that is dropped with its thread finds no room any more, and needs none.
+        let _ = BATCH.try_with(|batch| {
+            let mut batch = batch.borrow_mut();
+            batch.complaints(socket, |complaint| complaints.push(complaint));
+        });
+        for complaint in complaints {
+            self.unreachable(fold(complaint.peer), complaint.kind);
         }
+    }
+
+    /// Nobody is there, says the network, or the kernel itself.
+    fn unreachable(&mut self, peer: SocketAddr, kind: io::ErrorKind) {
+        use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+        // That a datagram is too large for some path says nothing of the peer.
+        if !matches!(kind, ConnectionRefused | HostUnreachable | NetworkUnreachable) {
+            return;
+        }
+        let now = self.now();
+        if self.endpoint.unreachable(peer, now) {
+            self.failures.insert(peer, (now.instant, Failure::Network(kind)));
+        }
+        self.absorb();
     }
 }
 
-/// Returns the time on both clocks.
-pub(super) fn now() -> Moment {
-    Moment { instant: Instant::now(), time: clock::now() }
+/// How many datagrams at the front of the queue can go in one call: of one size, the last perhaps
+/// shorter, to one peer.
+fn run(outbox: &VecDeque<Outgoing>) -> usize {
+    let Some(first) = outbox.front() else { return 0 };
+    let size = first.datagram.len();
+    let (mut count, mut bytes, mut last) = (0, 0, size);
+    for next in outbox.iter().take(MAX_SEGMENTS) {
+        bytes += next.datagram.len();
+        let same = (next.to, next.from) == (first.to, first.from);
+        if !same || last != size || next.datagram.len() > size || bytes > MAX_SEGMENTED {
+            break;
+        }
+        last = next.datagram.len();
+        count += 1;
+    }
+    count
 }
 
 fn config(generation: &Generation, mtu: u16) -> Result<Config, Error> {
-    Config::new(&generation.anchors, generation.credential.as_ref(), mtu).map_err(ours)
+    let make =
+        || Config::new(&generation.anchors, generation.credential.as_ref(), mtu).map_err(ours);
+    if mtu != Config::DEFAULT_MTU {
+        return make();
+    }
+    match generation.datagrams.get() {
+        Some(config) => Ok(config.clone()),
+        None => {
+            let made = make()?;
+            Ok(generation.datagrams.get_or_init(|| made).clone())
+        }
+    }
 }
 
 fn ours(source: HandshakeError) -> Error {

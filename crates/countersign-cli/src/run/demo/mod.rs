@@ -9,6 +9,8 @@ mod kerberos;
 
 mod recorder;
 
+mod rights;
+
 mod scenario;
 pub(crate) use scenario::{Outcome, Scenario};
 
