@@ -307,6 +307,7 @@ struct AccountText {
 #[serde(rename_all = "kebab-case")]
 enum ProofText {
     DnsName,
+    KerberosTicket,
     KerberosPrincipalName,
     ServiceName,
     SpiffeId,
@@ -328,6 +329,7 @@ impl AccountText {
         }
         let proof = self.proof.map(|word| match word {
             ProofText::DnsName => Proof::CertificateDnsName,
+            ProofText::KerberosTicket => Proof::KerberosTicket,
             ProofText::KerberosPrincipalName => Proof::CertificateKerberosName,
             ProofText::ServiceName => Proof::CertificateServiceName,
             ProofText::SpiffeId => Proof::CertificateSpiffeId,

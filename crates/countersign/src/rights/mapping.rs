@@ -88,6 +88,18 @@ pub fn map(policy: &Policy, peer: &PeerName, by: Proof) -> Result<MappedAccount,
     }
 }
 
+/// Returns whether [`map`] would find an account, as far as that is known without asking the system's
+/// own rules, which are files.
+pub(super) fn is_mapped(policy: &Policy, peer: &PeerName, by: Proof) -> bool {
+    let is_by_ticket = || local_names().is_some_and(|names| names.is_by_ticket(by));
+    match policy.account_for(peer, by) {
+        Ok(Some(AccountChoice::Named { .. })) => true,
+        Ok(Some(AccountChoice::LocalName(_))) => is_by_ticket(),
+        Ok(None) => is_by_ticket() && is_of_our_realm(peer),
+        _ => false,
+    }
+}
+
 fn is_of_our_realm(peer: &PeerName) -> bool {
     let Some(names) = local_names() else { return false };
     let realm = match peer {

@@ -76,4 +76,4 @@ pub(crate) use thread::as_process;
 pub use thread::{Impersonation, assume, impersonated, is_impersonating, may_impersonate, revert};
 
 mod token;
-pub use token::{Claims, DelegatedCredential, PeerToken, TokenKind};
+pub use token::{Claims, PeerToken, TokenKind};

@@ -9,18 +9,21 @@ use crate::{Error, Socket, TcpStream, UdpSocket};
 impl TcpStream {
     /// Returns the token of the user or service that authenticated, if one did (SPEC 7.3).
     pub fn application_token(&self) -> Option<PeerToken> {
-        PeerToken::application(self.evidence()?, self.context())
+        let token = PeerToken::application(self.evidence()?, self.context());
+        token.map(|token| token.with_delegated(self.delegated()))
     }
 
     /// Returns the token of the host that authenticated, if one did (SPEC 7.3).
     pub fn machine_token(&self) -> Option<PeerToken> {
-        PeerToken::machine(self.evidence()?, self.context())
+        let token = PeerToken::machine(self.evidence()?, self.context());
+        token.map(|token| token.with_delegated(self.delegated()))
     }
 
     /// Returns the token that impersonation takes: the user's if there is one, else the machine's
     /// (SPEC 8.2).
     pub fn peer_token(&self) -> Option<PeerToken> {
-        PeerToken::of_peer(self.evidence()?, self.context())
+        let token = PeerToken::of_peer(self.evidence()?, self.context());
+        token.map(|token| token.with_delegated(self.delegated()))
     }
 
     /// Runs `work` with the rights of the peer (`WSAImpersonateSocketPeer`, SPEC 8), on this thread;

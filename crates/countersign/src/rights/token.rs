@@ -1,12 +1,12 @@
 //! What a connection knows of its peer, as a thing that can be kept.
 
-use std::fmt;
 use std::sync::Arc;
 
-use super::mapping::{MappedAccount, map};
+use super::mapping::{MappedAccount, is_mapped, map};
 use super::{Account, Impersonation, RightsError, thread};
 use crate::Context;
 use crate::core::{Evidence, PeerName, Proof, ProvedPeer};
+use crate::kerberos::DelegatedCredential;
 
 /// Whose identity a token is (SPEC 7.3).
 #[non_exhaustive]
@@ -27,38 +27,6 @@ pub struct Claims {
     /// The groups that its domain says it is in, as security identifiers (`S-1-5-21-…`).
     pub groups: Vec<String>,
 }
-
-/// A credential that the peer has lent us, to act for it elsewhere. Opaque here: whoever put it in
-/// knows how to take it out.
-#[derive(Clone)]
-pub struct DelegatedCredential(Arc<dyn std::any::Any + Send + Sync>);
-
-impl DelegatedCredential {
-    /// Takes a credential.
-    pub fn new(credential: impl std::any::Any + Send + Sync) -> Self {
-        Self(Arc::new(credential))
-    }
-
-    /// Returns the credential, if it is of this type.
-    pub fn get<T: 'static>(&self) -> Option<&T> {
-        self.0.downcast_ref()
-    }
-}
-
-impl fmt::Debug for DelegatedCredential {
-    /// Never the credential.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DelegatedCredential")
-    }
-}
-
-impl PartialEq for DelegatedCredential {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for DelegatedCredential {}
 
 /// Who a peer is: the principal, how it was proved, what else was, and which local account acts for
 /// it.
@@ -100,24 +68,19 @@ impl PeerToken {
     }
 
     fn new(principal: ProvedPeer, kind: TokenKind, evidence: &Evidence, context: &Context) -> Self {
-        let claims = Claims { names: evidence.names().to_vec(), groups: Vec::new() };
+        let claims = Claims { names: evidence.names().to_vec(), groups: evidence.groups().iter().map(ToString::to_string).collect() };
         let context = context.clone();
         Self { inner: Arc::new(Inner { principal, kind, claims, delegated: None, context }) }
     }
 
-    /// Adds a credential that the peer has lent us.
-    #[must_use]
-    pub fn with_delegated(self, credential: DelegatedCredential) -> Self {
-        let Inner { principal, kind, claims, context, .. } = &*self.inner;
-        Self {
-            inner: Arc::new(Inner {
-                principal: principal.clone(),
-                kind: *kind,
-                claims: claims.clone(),
-                delegated: Some(credential),
-                context: context.clone(),
-            }),
+    /// Adds the tickets that the peer has delegated, if it has, to the identity that they are of.
+    pub(crate) fn with_delegated(mut self, tickets: Option<&DelegatedCredential>) -> Self {
+        if self.proof() == Proof::KerberosTicket
+            && let Some(inner) = Arc::get_mut(&mut self.inner)
+        {
+            inner.delegated = tickets.cloned();
         }
+        self
     }
 
     /// Returns who it is.
@@ -140,7 +103,8 @@ impl PeerToken {
         &self.inner.claims
     }
 
-    /// Returns the credential that the peer has lent us, if it has.
+    /// Returns the tickets that the peer has delegated, with which we can act for it at other
+    /// services; [`DelegatedCredential::store`] makes a credential cache of them.
     pub fn delegated(&self) -> Option<&DelegatedCredential> {
         self.inner.delegated.as_ref()
     }
@@ -183,7 +147,8 @@ impl PeerToken {
     /// user database: a rule speaks of it, and the process may become somebody else.
     /// `CONNECTION_IMPERSONATED` of the query (SPEC 7.5).
     pub fn is_impersonable(&self) -> bool {
-        self.mapped().is_ok() && thread::may_impersonate().is_ok()
+        is_mapped(&self.inner.context.current().policy, self.principal(), self.proof())
+            && thread::may_impersonate().is_ok()
     }
 }
 
@@ -194,7 +159,6 @@ impl PartialEq for PeerToken {
         one.principal == two.principal
             && one.kind == two.kind
             && one.claims == two.claims
-            && one.delegated == two.delegated
     }
 }
 

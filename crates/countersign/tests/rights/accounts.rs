@@ -137,11 +137,6 @@ fn tokens_can_be_kept_and_compared() {
     assert_eq!(one, alice());
     assert_ne!(one, token("bob@EXAMPLE.COM"));
     assert_eq!(one.claims().names.len(), 1);
-    let lent = countersign::rights::DelegatedCredential::new("ticket".to_owned());
-    let with = one.clone().with_delegated(lent);
-    assert_ne!(with, one);
-    assert_eq!(with.delegated().and_then(|lent| lent.get::<String>()).unwrap(), "ticket");
-    assert!(!format!("{with:?}").contains("ticket\""), "a secret in the log");
 }
 
 #[derive(Debug)]
