@@ -1,7 +1,8 @@
 //! What a connection knows of its peer, as a thing that can be kept.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::mapping::{MappedAccount, map};
 use super::{Account, Impersonation, RightsError, thread};
@@ -64,8 +65,8 @@ impl Eq for DelegatedCredential {}
 /// it.
 ///
 /// Cheap to clone; it closes when the last clone is dropped, and outlives the connection. The
-/// account is looked up when it is asked for, by the policy that is in force then, and remembered
-/// for a few seconds.
+/// account is looked up when it is asked for, by the policy that is in force then (a second ago at
+/// most), and remembered for a few seconds.
 #[derive(Clone, Debug)]
 pub struct PeerToken {
     inner: Arc<Inner>,
@@ -78,7 +79,13 @@ struct Inner {
     claims: Claims,
     delegated: Option<DelegatedCredential>,
     context: Context,
+    /// The account, and when it was last found out.
+    recent: Mutex<Option<(Instant, Arc<Account>)>>,
 }
+
+/// How long a token believes its account without another look at policy and user database: as long
+/// as a context believes its files.
+const RECENT: Duration = Duration::from_secs(1);
 
 impl PeerToken {
     /// Makes the token of the user or service that authenticated, if one did.
@@ -102,7 +109,9 @@ impl PeerToken {
     fn new(principal: ProvedPeer, kind: TokenKind, evidence: &Evidence, context: &Context) -> Self {
         let claims = Claims { names: evidence.names().to_vec(), groups: Vec::new() };
         let context = context.clone();
-        Self { inner: Arc::new(Inner { principal, kind, claims, delegated: None, context }) }
+        let recent = Mutex::default();
+        let inner = Inner { principal, kind, claims, delegated: None, context, recent };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Adds a credential that the peer has lent us.
@@ -116,6 +125,7 @@ impl PeerToken {
                 claims: claims.clone(),
                 delegated: Some(credential),
                 context: context.clone(),
+                recent: Mutex::default(),
             }),
         }
     }
@@ -161,7 +171,15 @@ impl PeerToken {
     /// [`RightsError`], which says which rule is missing, or why the account cannot be used. It may
     /// wait for the user database.
     pub fn account(&self) -> Result<Arc<Account>, RightsError> {
-        self.mapped()?.look_up(self.principal())
+        let recent = || self.inner.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, account)) = &*recent()
+            && at.elapsed() < RECENT
+        {
+            return Ok(account.clone());
+        }
+        let account = self.mapped()?.look_up(self.principal())?;
+        *recent() = Some((Instant::now(), account.clone()));
+        Ok(account)
     }
 
     /// Runs `work` with the rights of the peer's account, on this thread (SPEC 8).
