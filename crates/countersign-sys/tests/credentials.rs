@@ -180,6 +180,29 @@ fn an_identity_without_a_mapping_changes_nothing() {
 }
 
 #[test]
+fn a_thread_with_root_in_reserve_comes_back() {
+    on_stage("a_thread_with_root_in_reserve_comes_back", |_| {
+        for next in [alice(), Identity::new(0, 0, &[]).unwrap()] {
+            for (real, effective, saved) in [(990, 990, 0), (990, 0, 0), (0, 990, 990)] {
+                let next = next.clone();
+                alone(move || {
+                    let [real, effective, saved] = [real, effective, saved].map(Uid::from_raw);
+                    set_thread_res_uid(real, effective, saved).unwrap();
+                    let had = rustix::thread::capabilities(None).unwrap();
+                    set_capabilities(None, CapabilitySets { effective: had.permitted, ..had })
+                        .unwrap();
+                    let (before, seen) = (Credentials::of_thread().unwrap(), Seen::now());
+                    before.assume(&next).unwrap();
+                    assert_eq!(Seen::now().uids, [next.uid(); 4]);
+                    before.restore().unwrap();
+                    assert_eq!(Seen::now(), seen);
+                });
+            }
+        }
+    });
+}
+
+#[test]
 fn ids_for_files_that_differ_come_back() {
     on_stage("ids_for_files_that_differ_come_back", |_| {
         alone(|| {

@@ -66,8 +66,13 @@ pub(super) fn run(request: &ExplainPeer, output: &Output) -> Result<Verdict, Fai
 fn proofs(peer: &PeerName) -> &'static [Proof] {
     match peer {
         PeerName::Spiffe(_) => &[Proof::CertificateSpiffeId],
-        PeerName::User(_) => &[Proof::CertificateKerberosName, Proof::CertificateUserPrincipalName],
+        PeerName::User(_) => &[
+            Proof::KerberosTicket,
+            Proof::CertificateKerberosName,
+            Proof::CertificateUserPrincipalName,
+        ],
         _ => &[
+            Proof::KerberosTicket,
             Proof::CertificateDnsName,
             Proof::CertificateServiceName,
             Proof::CertificateKerberosName,

@@ -97,12 +97,12 @@ impl Credentials {
     /// in part, and the process should end.
     pub fn restore(&self) -> io::Result<()> {
         capabilities::take_up(self.capabilities)?;
-        if self.uids.contains(&Uid::ROOT) {
+        if self.uids[1] == Uid::ROOT {
             let [real, effective, saved] = self.uids;
             set_thread_res_uid(real, effective, saved)?;
         } else {
             set_uids(snapshot::uids()?, self.uids)?;
-            // Where the thread was root the kernel has put them away.
+            // If the thread was root until now the kernel has put them away.
             capabilities::take_up(self.capabilities)?;
         }
         if self.file_uid != self.uids[1] {

@@ -1,6 +1,7 @@
 //! What a connection knows of its peer, as a thing that can be kept.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::mapping::{MappedAccount, is_mapped, map};
 use super::{Account, Impersonation, RightsError, thread};
@@ -32,8 +33,8 @@ pub struct Claims {
 /// it.
 ///
 /// Cheap to clone; it closes when the last clone is dropped, and outlives the connection. The
-/// account is looked up when it is asked for, by the policy that is in force then, and remembered
-/// for a few seconds.
+/// account is looked up when it is asked for, by the policy that is in force then (a second ago at
+/// most), and remembered for a few seconds.
 #[derive(Clone, Debug)]
 pub struct PeerToken {
     inner: Arc<Inner>,
@@ -46,7 +47,13 @@ struct Inner {
     claims: Claims,
     delegated: Option<DelegatedCredential>,
     context: Context,
+    /// The account, and when it was last found out.
+    recent: Mutex<Option<(Instant, Arc<Account>)>>,
 }
+
+/// How long a token believes its account without another look at policy and user database: as long
+/// as a context believes its files.
+const RECENT: Duration = Duration::from_secs(1);
 
 impl PeerToken {
     /// Makes the token of the user or service that authenticated, if one did.
@@ -70,7 +77,9 @@ impl PeerToken {
     fn new(principal: ProvedPeer, kind: TokenKind, evidence: &Evidence, context: &Context) -> Self {
         let claims = Claims { names: evidence.names().to_vec(), groups: evidence.groups().iter().map(ToString::to_string).collect() };
         let context = context.clone();
-        Self { inner: Arc::new(Inner { principal, kind, claims, delegated: None, context }) }
+        let recent = Mutex::default();
+        let inner = Inner { principal, kind, claims, delegated: None, context, recent };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Adds the tickets that the peer has delegated, if it has, to the identity that they are of.
@@ -125,7 +134,15 @@ impl PeerToken {
     /// [`RightsError`], which says which rule is missing, or why the account cannot be used. It may
     /// wait for the user database.
     pub fn account(&self) -> Result<Arc<Account>, RightsError> {
-        self.mapped()?.look_up(self.principal())
+        let recent = || self.inner.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, account)) = &*recent()
+            && at.elapsed() < RECENT
+        {
+            return Ok(account.clone());
+        }
+        let account = self.mapped()?.look_up(self.principal())?;
+        *recent() = Some((Instant::now(), account.clone()));
+        Ok(account)
     }
 
     /// Runs `work` with the rights of the peer's account, on this thread (SPEC 8).
