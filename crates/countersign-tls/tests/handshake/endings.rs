@@ -10,7 +10,8 @@ use rustls::version::TLS12;
 use crate::{CLIENT, HOST, ROOT, scene, variant};
 
 /// Endings that no pair of engines comes to, and why.
-const OUT_OF_REACH: [(&str, &str); 4] = [
+const OUT_OF_REACH: [(&str, &str); 5] = [
+    ("Changed", "a program asks for it later, of a connection that is open"),
     ("Kerberos", "the proof inside is opaque to engines; whoever runs it says how it failed"),
     ("OurSide", "no peer can cause it: the library itself would have to fail"),
     ("Overloaded", "an engine is alone; a listener counts its handshakes and gives one up"),
