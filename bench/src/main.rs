@@ -15,6 +15,7 @@ mod handshakes;
 mod kerberos;
 mod peers;
 mod report;
+mod tickets;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,9 +28,14 @@ const USAGE: &str =
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if let [word, seconds] = words.as_slice()
-        && word == kerberos::WORD
+        && [kerberos::WORD, tickets::WORD].contains(&word.as_str())
     {
-        kerberos::steps(Duration::from_secs_f64(seconds.parse().expect("our own number")));
+        let time = Duration::from_secs_f64(seconds.parse().expect("our own number"));
+        if word == kerberos::WORD {
+            kerberos::steps(time)
+        } else {
+            tickets::inside(time)
+        }
         return ExitCode::SUCCESS;
     }
     let options = match Options::parse(words.into_iter()) {
@@ -67,6 +73,9 @@ fn main() -> ExitCode {
     report.print();
     if with_steps {
         kerberos::print(options.duration);
+    }
+    if tickets::TITLE.contains(&options.figure) && options.peer.is_empty() {
+        tickets::print(options.duration);
     }
     if let Some(path) = options.json
         && let Err(error) = std::fs::write(&path, report.json())
