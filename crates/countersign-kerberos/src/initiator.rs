@@ -8,7 +8,7 @@ use crate::channel::Role;
 use crate::credential::Held;
 use crate::diagnose::{At, diagnose};
 use crate::exchange::Outcome;
-use crate::library::{Call, Context, Flags, Name, default_realm, host_realm, meaning};
+use crate::library::{Call, Context, Flags, Name, host_realm, meaning};
 use crate::{Channel, Delegation, InitiatorCredential, Proved, Terms, principal};
 
 /// Gets a ticket for the service, and makes the token that goes to it.
@@ -92,10 +92,8 @@ impl Begin {
         if let Some(realm) = self.asked.realm() {
             return Ok(realm.to_owned());
         }
-        if let Some(realm) = host_realm(&self.asked.host().to_string())? {
-            return Ok(realm);
-        }
-        Ok(default_realm()?.unwrap_or_else(|| own.to_owned()))
+        let realm = host_realm(&self.asked.host().to_string())?;
+        Ok(realm.unwrap_or_else(|| own.to_owned()))
     }
 }
 
