@@ -47,6 +47,7 @@ fn main() -> ExitCode {
     };
     let material = Material::make();
     let with_steps = kerberos::TITLE.contains(&options.figure) && options.peer.is_empty();
+    let with_tickets = tickets::TITLE.contains(&options.figure) && options.peer.is_empty();
     let mut report = report::Report::new(options.rounds, options.figure, options.peer);
     for size in [16 * 1024, 1024 * 1024] {
         let title = format!("bulk, {} KiB writes, MB/s", size / 1024);
@@ -74,7 +75,7 @@ fn main() -> ExitCode {
     if with_steps {
         kerberos::print(options.duration);
     }
-    if tickets::TITLE.contains(&options.figure) && options.peer.is_empty() {
+    if with_tickets {
         tickets::print(options.duration);
     }
     if let Some(path) = options.json
