@@ -16,6 +16,7 @@ mod kerberos;
 mod peers;
 mod report;
 mod rights;
+mod tickets;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,9 +30,14 @@ const USAGE: &str =
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if let [word, seconds] = words.as_slice()
-        && word == kerberos::WORD
+        && [kerberos::WORD, tickets::WORD].contains(&word.as_str())
     {
-        kerberos::steps(Duration::from_secs_f64(seconds.parse().expect("our own number")));
+        let time = Duration::from_secs_f64(seconds.parse().expect("our own number"));
+        if word == kerberos::WORD {
+            kerberos::steps(time)
+        } else {
+            tickets::inside(time)
+        }
         return ExitCode::SUCCESS;
     }
     let options = match Options::parse(words.into_iter()) {
@@ -43,6 +49,7 @@ fn main() -> ExitCode {
     };
     let material = Material::make();
     let with_steps = kerberos::TITLE.contains(&options.figure) && options.peer.is_empty();
+    let with_tickets = tickets::TITLE.contains(&options.figure) && options.peer.is_empty();
     let mut report = report::Report::new(options.rounds, options.figure, options.peer);
     for size in [16 * 1024, 1024 * 1024] {
         let title = format!("bulk, {} KiB writes, MB/s", size / 1024);
@@ -87,6 +94,9 @@ fn main() -> ExitCode {
     report.print();
     if with_steps {
         kerberos::print(options.duration);
+    }
+    if with_tickets {
+        tickets::print(options.duration);
     }
     if let Some(path) = options.json
         && let Err(error) = std::fs::write(&path, report.json())

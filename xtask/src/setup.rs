@@ -32,7 +32,6 @@ pub(crate) const TESTS: &[&str] = &[
     "krb5-admin-server",
     "krb5-kdc",
     "krb5-user",
-    "ldb-tools",
     "libnss-wrapper",
     "libssl-dev",
     "openssl",

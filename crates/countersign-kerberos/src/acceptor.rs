@@ -107,6 +107,11 @@ impl Judge {
             let detail = format!("{client} is of no realm");
             return Err(KerberosFailure::NotAccepted { detail });
         };
+        // It is shown to people, and would do things to their terminals.
+        if client.contains(char::is_control) {
+            let detail = format!("{:?} is a name with control characters", client);
+            return Err(KerberosFailure::NotAccepted { detail });
+        }
         if realm == ANONYMOUS_REALM || client.starts_with(ANONYMOUS_NAME) {
             return Err(KerberosFailure::Anonymous);
         }

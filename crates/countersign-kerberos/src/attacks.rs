@@ -89,12 +89,12 @@ impl Lax {
     }
 
     fn sign(&self, channel: &Channel, role: Role) -> Vec<u8> {
-        self.context.sign(&channel.confirmation(role, SERVER)).unwrap()
+        self.context.sign(&channel.confirmation(role, PRINCIPAL)).unwrap()
     }
 
     /// Makes our server of it, at the point where it has taken the client's ticket.
     fn judged(self, channel: Channel) -> Judged {
-        Judged::new(self.context, channel, SERVER.to_owned(), nothing())
+        Judged::new(self.context, channel, PRINCIPAL.to_owned(), nothing())
     }
 }
 
@@ -225,7 +225,7 @@ fn confirmations_alone_keep_a_relay_out() {
             let (server, answer) = lax_server(realm, "server", PRINCIPAL, &token);
             client.conclude(None, &answer);
             let of_server = server.sign(&channel(servers), Role::Acceptor);
-            let expected = channel(clients).confirmation(Role::Acceptor, SERVER);
+            let expected = channel(clients).confirmation(Role::Acceptor, PRINCIPAL);
             let believed = client.context.verify(&expected, &of_server).is_ok();
             let of_client = client.sign(&channel(clients), Role::Initiator);
             let admitted = server.judged(channel(servers)).confirm(&of_client).is_ok();

@@ -33,7 +33,7 @@ impl Channel {
     }
 
     /// Returns what `role` confirms: that it means this channel, and the service by the name under
-    /// which the client asked for it. No two different inputs make the same message: all parts but
+    /// which the client asked for it, realm included. No two different inputs make the same message: all parts but
     /// the last have one length.
     pub(crate) fn confirmation(&self, role: Role, asked: &str) -> Vec<u8> {
         let role: &[u8] = match role {

@@ -288,3 +288,6 @@ pub(crate) fn refusal(failure: &KerberosFailure) -> KerberosRefusal {
         _ => KerberosRefusal::Other,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ pub(crate) enum Frame {
     Refusal { reason: KerberosRefusal, token: Vec<u8> },
     /// The server's answer: its confirmation, and an AP-REP.
     Reply { confirmation: Vec<u8>, token: Vec<u8> },
-    /// The client's first message: the service as it asks for it, and an AP-REQ.
+    /// The client's first message: the service as it asks for it, with its realm, and an AP-REQ.
     Request { asked: Vec<u8>, token: Vec<u8> },
 }
 

@@ -8,7 +8,7 @@ use crate::channel::Role;
 use crate::credential::Held;
 use crate::diagnose::{At, diagnose};
 use crate::exchange::Outcome;
-use crate::library::{Call, Context, Flags, Name, default_realm, host_realm, meaning};
+use crate::library::{Call, Context, Flags, Name, host_realm, meaning};
 use crate::{Channel, Delegation, InitiatorCredential, Proved, Terms, principal};
 
 /// Gets a ticket for the service, and makes the token that goes to it.
@@ -24,11 +24,9 @@ pub(crate) struct Begun {
     context: Context,
     held: Held,
     target: Name,
-    /// As the library writes it.
+    /// The service as it was asked for, with its realm, which both sides confirm.
     principal: String,
     realm: String,
-    /// As it was asked for, which both sides confirm.
-    asked: String,
     channel: Channel,
     flags: Flags,
 }
@@ -56,7 +54,6 @@ impl Begin {
     }
 
     fn begin(self) -> Result<(Begun, Vec<u8>), KerberosFailure> {
-        let asked = self.asked.to_string();
         let held = self.credential.acquire()?;
         let place = self.credential.place();
         let own = held.holder(&place)?.principal;
@@ -82,7 +79,7 @@ impl Begin {
             return Err(KerberosFailure::NotMutual);
         }
         let channel = self.channel;
-        let begun = Begun { context, held, target, principal, realm, asked, channel, flags };
+        let begun = Begun { context, held, target, principal, realm, channel, flags };
         Ok((begun, step.token))
     }
 
@@ -92,10 +89,8 @@ impl Begin {
         if let Some(realm) = self.asked.realm() {
             return Ok(realm.to_owned());
         }
-        if let Some(realm) = host_realm(&self.asked.host().to_string())? {
-            return Ok(realm);
-        }
-        Ok(default_realm()?.unwrap_or_else(|| own.to_owned()))
+        let realm = host_realm(&self.asked.host().to_string())?;
+        Ok(realm.unwrap_or_else(|| own.to_owned()))
     }
 }
 
@@ -104,8 +99,9 @@ const WANTED: Flags =
     Flags(Flags::MUTUAL.0 | Flags::REPLAY.0 | Flags::SEQUENCE.0 | Flags::INTEGRITY.0);
 
 impl Begun {
+    /// Returns the service that the server is told of.
     pub(crate) fn asked(&self) -> &str {
-        &self.asked
+        &self.principal
     }
 }
 
@@ -119,8 +115,7 @@ impl Conclude {
     }
 
     fn conclude(self) -> Result<(Proved, Vec<u8>), KerberosFailure> {
-        let Begun { mut context, held, target, principal, realm, asked, channel, flags } =
-            self.begun;
+        let Begun { mut context, held, target, principal, realm, channel, flags } = self.begun;
         let failed = |call| diagnose(call, &At::Concluding { service: &principal });
         let binding = channel.binding();
         let step = context
@@ -140,11 +135,12 @@ impl Conclude {
         if proved != principal {
             return Err(KerberosFailure::WrongService { asked: principal, own: proved });
         }
-        let failed = |call| diagnose(call, &At::Confirming { service: &asked });
+        let failed = |call| diagnose(call, &At::Confirming { service: &principal });
         context
-            .verify(&channel.confirmation(Role::Acceptor, &asked), &self.confirmation)
+            .verify(&channel.confirmation(Role::Acceptor, &principal), &self.confirmation)
             .map_err(failed)?;
-        let code = context.sign(&channel.confirmation(Role::Initiator, &asked)).map_err(failed)?;
+        let code =
+            context.sign(&channel.confirmation(Role::Initiator, &principal)).map_err(failed)?;
         let service = principal::service(&principal)
             .ok_or_else(|| KerberosFailure::NotAService { name: principal.clone() })?;
         let proved = Proved {

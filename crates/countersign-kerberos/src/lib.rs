@@ -4,7 +4,7 @@
 //! ```text
 //!   client                                                            server
 //!   Exchange::initiate(asked, credential, channel, terms)             Exchange::accept(…)
-//!      │── request: the name as asked, AP-REQ bound to the channel ──────▶│ whose ticket, for whom
+//!      │── request: the name and realm asked, AP-REQ bound to the channel ▶│ whose ticket, for whom
 //!      │◀─ reply: AP-REP, confirmation over role, channel and name ───────│
 //!      │── confirmation over role, channel and name ─────────────────────▶│
 //!    Proved: the service that was asked for                             Proved: the client

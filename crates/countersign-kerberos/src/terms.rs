@@ -29,7 +29,8 @@ impl Terms {
 }
 
 /// The realms whose principals count. A realm's KDC can speak for every name in it, so another
-/// realm is let in by name only.
+/// realm is let in by name only. The realm in which a client asks for a service is part of what
+/// both sides confirm, so one to which a KDC refers it (RFC 6806 section 8) does not stand in.
 #[expect(clippy::exhaustive_enums, reason = "a third kind would be a way to let everybody in")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Realms {

@@ -602,13 +602,15 @@ impl Socket {
             handshake.deadline(time, self.context.current().policy.limits().insecure_after)
         };
         let waited = wait(handshake.socket().as_fd(), interest, deadline);
+        // A peer that sends without end is always ready, and has no more time for that.
+        let is_over = !self.nonblocking && deadline.is_some_and(|until| until <= Instant::now());
         match waited {
-            Ok(()) => self.settle(handshake.advance(), address),
+            Ok(()) if !is_over => self.settle(handshake.advance(), address),
             Err(_) if self.nonblocking => {
                 self.state = State::Handshaking(handshake, interest, address);
                 Err(under_way())
             }
-            Err(_) => {
+            _ => {
                 let error = HandshakeError::TimedOut { after: time };
                 self.settle(handshake.give_up(error), address)
             }

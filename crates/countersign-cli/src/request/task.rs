@@ -231,6 +231,11 @@ impl Serve {
             let what = "--exec cannot be used with --udp: a program reads a stream, not datagrams";
             return Err(Failure::usage(what, "name a plain UDP service with --to, or use --echo"));
         }
+        if typed.datagrams.udp && (typed.keytab.keytab.is_some() || typed.keytab.kerberos.is_some())
+        {
+            let what = "Kerberos cannot be used with --udp: it proves names inside TLS streams";
+            return Err(Failure::usage(what, "leave one of them out"));
+        }
         if typed.datagrams.udp && typed.once {
             let what = "--once cannot be used with --udp: datagrams have no end to wait for";
             return Err(Failure::usage(what, "leave one of them out"));

@@ -94,11 +94,16 @@ fn refusals_name_the_reason_and_what_to_try() {
     });
     connect("bob", SERVICE).success().wrote("hello");
 
+    let datagrams = ["connect", "--udp", "--kerberos", SERVICE, &at];
+    finish(&mut command(&session, kdc, "alice", &datagrams), b"")
+        .ended(2)
+        .said(&["not provided for datagrams"]);
     let listen = |arguments: &[&str]| {
         let all = [&["serve", SERVICE, "--listen", "127.0.0.1:0", "--echo"], arguments].concat();
         finish(&mut command(&session, kdc, "none", &all), b"")
     };
     listen(&["--keytab", "missing"]).ended(4).said(&["keytab", "missing", "hint: "]);
+    listen(&["--udp", "--keytab", "missing"]).ended(2).said(&["--udp"]);
     listen(&["--realm", "EXAMPLE.TEST"]).ended(2).said(&["--keytab"]);
     let keytab = kdc.file("www");
     listen(&["--keytab", &keytab]).ended(4).said(&["no key for postgres/db1.example.test"]);

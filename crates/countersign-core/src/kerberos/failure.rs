@@ -281,7 +281,7 @@ impl KerberosFailure {
                  are not used"
             }
             Self::NotBound => {
-                "the peer's Kerberos library must pass channel bindings on (MIT 1.19 or later)"
+                "the Kerberos libraries of both ends must know channel bindings (MIT 1.19 or later)"
             }
             Self::NotInKeytab { .. } => {
                 "`klist -kte KEYTAB` shows whose keys it holds; add this one with `kadmin ktadd`"

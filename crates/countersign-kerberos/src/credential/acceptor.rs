@@ -94,9 +94,13 @@ impl AcceptorCredential {
         keys.map(|key| key.version)
     }
 
-    /// Returns the service of ours that is asked for.
+    /// Returns the service of ours that is asked for: the one spelled the same, if several differ
+    /// in case only.
     pub(crate) fn find(&self, asked: &ServiceName) -> Option<&Own> {
-        self.0.owned.iter().find(|own| own.service.satisfies(asked))
+        let fits = || self.0.owned.iter().filter(|own| own.service.satisfies(asked));
+        let realm = |own: &Own| own.service.realm().unwrap_or_default().to_owned();
+        let same = |own: &&Own| own.principal == principal::of_service(asked, &realm(own));
+        fits().find(same).or_else(|| fits().next())
     }
 
     fn own(

@@ -55,37 +55,15 @@ pub(crate) fn meaning(status: &Status) -> Option<String> {
 
 /// Returns the realm of this host, if its administrator named one.
 pub(crate) fn default_realm() -> Result<Option<String>, KerberosFailure> {
-    let krb5 = Session::open()?;
-    let mut realm = ptr::null_mut();
-    // SAFETY: the context is alive, and the realm becomes ours to give back.
-    let code = unsafe { (krb5.table.krb5_get_default_realm)(krb5.context, &mut realm) };
-    if krb5.check(code).is_err() || realm.is_null() {
-        return Ok(None);
-    }
-    let text = copy(realm);
-    // SAFETY: the library made it, and nobody uses it after this.
-    unsafe { (krb5.table.krb5_free_default_realm)(krb5.context, realm) };
-    Ok(text.filter(|text| !text.is_empty()))
+    Session::open().map(|krb5| krb5.default_realm())
 }
 
-/// Returns the realm of a host by the administrator's `[domain_realm]`, if it is there. The host's
-/// name is not changed, and DNS is asked only where `dns_lookup_realm` says so.
+/// Returns the realm of a host by the administrator's `[domain_realm]`, else that of this host, if
+/// there is one. The host's name is not changed, and DNS is asked only where `dns_lookup_realm`
+/// says so.
 pub(crate) fn host_realm(host: &str) -> Result<Option<String>, KerberosFailure> {
     let krb5 = Session::open()?;
-    let Ok(host) = CString::new(host) else { return Ok(None) };
-    let mut realms = ptr::null_mut();
-    // SAFETY: the context is alive, the host is only read, and the list becomes ours to give back.
-    let code =
-        unsafe { (krb5.table.krb5_get_host_realm)(krb5.context, host.as_ptr(), &mut realms) };
-    if krb5.check(code).is_err() || realms.is_null() {
-        return Ok(None);
-    }
-    // SAFETY: the list ends with a null pointer, so it has a first element.
-    let first = unsafe { *realms };
-    let text = copy(first);
-    // SAFETY: the library made it, and nobody uses it after this.
-    unsafe { (krb5.table.krb5_free_host_realm)(krb5.context, realms) };
-    Ok(text.filter(|text| !text.is_empty()))
+    Ok(krb5.host_realm(host).or_else(|| krb5.default_realm()))
 }
 
 /// Returns the text under `[libdefaults]` of the host's `krb5.conf`, if it is there.
@@ -310,6 +288,37 @@ impl Session {
             done?;
         }
         Ok(())
+    }
+
+    fn default_realm(&self) -> Option<String> {
+        let mut realm = ptr::null_mut();
+        // SAFETY: the context is alive, and the realm becomes ours to give back.
+        let code = unsafe { (self.table.krb5_get_default_realm)(self.context, &mut realm) };
+        if self.check(code).is_err() || realm.is_null() {
+            return None;
+        }
+        let text = copy(realm);
+        // SAFETY: the library made it, and nobody uses it after this.
+        unsafe { (self.table.krb5_free_default_realm)(self.context, realm) };
+        text.filter(|text| !text.is_empty())
+    }
+
+    fn host_realm(&self, host: &str) -> Option<String> {
+        let host = CString::new(host).ok()?;
+        let mut realms = ptr::null_mut();
+        // SAFETY: the context is alive, the host is only read, and the list becomes ours to give
+        // back.
+        let code =
+            unsafe { (self.table.krb5_get_host_realm)(self.context, host.as_ptr(), &mut realms) };
+        if self.check(code).is_err() || realms.is_null() {
+            return None;
+        }
+        // SAFETY: the list ends with a null pointer, so it has a first element.
+        let first = unsafe { *realms };
+        let text = copy(first);
+        // SAFETY: the library made it, and nobody uses it after this.
+        unsafe { (self.table.krb5_free_host_realm)(self.context, realms) };
+        text.filter(|text| !text.is_empty())
     }
 
     fn keytab(&self, name: &str) -> Result<Keytab<'_>, Words> {

@@ -166,3 +166,27 @@ fn a_server_may_allow_less_skew() {
         assert!(status.success(), "{}", elsewhere.process.said());
     });
 }
+
+#[test]
+fn a_ticket_is_good_a_little_longer_where_clocks_differ() {
+    in_realm(|realm| {
+        if let Some(mut stream) = peer_of_elsewhere() {
+            let cache = countersign_kerberos::InitiatorCredential::cache(&realm.file("short"));
+            let asked = crate::world::service(SERVER);
+            let (channel, terms) = (crate::world::channel(1), Default::default());
+            let client = countersign_kerberos::Exchange::initiate(&asked, cache, channel, terms);
+            over(&mut stream, client).unwrap();
+            return;
+        }
+        realm.ticket("bob", "short", &["-l", "2s"]);
+        realm.service_ticket("short", SERVER);
+        thread::sleep(Duration::from_secs(3));
+        let mut elsewhere = elsewhere(&[], Some("-20s"));
+        let proved = over(&mut elsewhere.stream, server(realm, "server"));
+        drop(elsewhere.stream);
+        let status = elsewhere.process.wait(PATIENCE).unwrap();
+        assert!(status.success(), "{}", elsewhere.process.said());
+        // Which is what the server counts as the rest of it.
+        assert!(proved.unwrap().remaining().unwrap() <= Duration::from_secs(300));
+    });
+}

@@ -21,3 +21,5 @@ mod credentials;
 mod proxy;
 
 mod load;
+
+mod rights;

@@ -7,9 +7,10 @@ use countersign_core::KerberosFailure;
 use countersign_kerberos::{HostSettings, Realms, Terms, local_name};
 use countersign_lab::{Kdc, elsewhere, peer_of_elsewhere};
 
-use crate::failures::check;
+use crate::failures::{asking_instead, check};
 use crate::world::{
-    SERVER, channel, client, client_with, in_own_realm, in_realm, over, server, talk,
+    From, SERVER, channel, client, client_with, in_own_realm, in_realm, over, server, talk,
+    talk_over,
 };
 
 /// Names as they are asked for and as the KDC knows them.
@@ -150,5 +151,29 @@ fn principals_map_to_accounts_by_the_rules_of_the_host() {
             assert_eq!(local_name(none).unwrap(), None, "{none}");
         }
         assert_eq!(HostSettings::read().unwrap().default_realm.as_deref(), Some(realm.name()));
+    });
+}
+
+#[test]
+fn the_realm_is_part_of_what_is_confirmed() {
+    in_realm(|realm| {
+        // Somebody on the way leaves it out, or says that it is another: a server of the same name
+        // in another realm, to which a KDC may refer clients, is another service.
+        for (claimed, is_ours) in [(SERVER, true), ("host/server.example.test@OTHER.TEST", false)] {
+            let lie = |from, wire: &mut Vec<u8>| {
+                if from == From::Client && wire.get(4) == Some(&b'T') {
+                    *wire = asking_instead(wire, claimed);
+                }
+            };
+            let ending = talk_over(client(realm, SERVER), server(realm, "server"), lie);
+            let failure = ending.client.unwrap_err();
+            if is_ours {
+                check!(failure, KerberosFailure::ConfirmationFailed { .. }, "@EXAMPLE.TEST");
+            } else {
+                check!(failure, KerberosFailure::RefusedByPeer { .. }, "not the service");
+                let failure = ending.server.unwrap_err();
+                check!(failure, KerberosFailure::WrongService { .. }, "@OTHER.TEST");
+            }
+        }
     });
 }

@@ -25,6 +25,9 @@ const HOST: &str = "db1.example.com";
 /// A policy that opens the parsers of TLS 1.2 too.
 const LAX: &str = "tls.danger-allow-tls12 = true";
 
+/// A policy by which both sides would rather have a proof inside the connection.
+const TICKETS: &str = "kerberos.client = 'prefer'\nkerberos.server = 'prefer'";
+
 /// Longest that one call may take: far more than any needs, far less than a hang.
 const PATIENCE: Duration = Duration::from_secs(5);
 

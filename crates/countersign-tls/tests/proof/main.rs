@@ -330,6 +330,47 @@ fn a_proof_counts_only_while_it_is_under_way() {
 }
 
 #[test]
+fn a_long_proof_passes_in_pieces_and_no_more_waits_than_fits() {
+    let scene = scene();
+    let mut pair = provers(&scene, Conduct::Silent, Conduct::Silent);
+    pair.run();
+    let (mut client, mut server) = (pair.client.end.engine, pair.server.end.engine);
+    let long: Vec<u8> = (0..200_000_u32).map(|i| i.to_be_bytes()[3]).collect();
+    let (mut sealed, mut got) = (0, Vec::new());
+    while got.len() < long.len() {
+        let taken = client.seal_proof(&long[sealed..]);
+        assert!(taken <= 48 * 1024, "{taken} bytes at once");
+        sealed += taken;
+        assert_eq!(client.seal_proof(b""), 0);
+        let mut wire = Vec::new();
+        while client.wants_transmit() {
+            client.transmit(&mut wire).unwrap();
+        }
+        let mut rest = &wire[..];
+        while !rest.is_empty() {
+            let used = server.handle_input(rest, now()).unwrap();
+            rest = &rest[used..];
+            let chunk = server.proof_input().unwrap().to_vec();
+            // A few bytes at a time do as well.
+            let count = chunk.len().min(5_000);
+            server.consume_proof(count);
+            got.extend_from_slice(&chunk[..count]);
+            assert!(used + count > 0, "it is stuck");
+        }
+        loop {
+            let chunk = server.proof_input().unwrap().to_vec();
+            if chunk.is_empty() {
+                break;
+            }
+            server.consume_proof(chunk.len());
+            got.extend(chunk);
+        }
+    }
+    assert!(got == long);
+    assert_eq!(server.open(&mut [0; 16]), Ok(countersign_tls::Opened::Starved));
+}
+
+#[test]
 fn an_offer_needs_a_name() {
     let scene = scene().asking_anyone();
     let made =

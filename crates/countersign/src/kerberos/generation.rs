@@ -7,6 +7,7 @@ use countersign_kerberos::{AcceptorCredential, InitiatorCredential};
 use zeroize::Zeroizing;
 
 use super::{Party, terms};
+use crate::Error;
 use crate::core::{Credentials, KerberosFailure, KerberosRule, KerberosUse, ServiceName};
 use crate::identity::variable;
 
@@ -18,7 +19,7 @@ pub(crate) struct KerberosFiles {
     /// Keys of the client, which get it tickets once for all connections; a cache is looked at
     /// anew for each, because its owner may have.
     client: Option<InitiatorCredential>,
-    server: OnceLock<Result<AcceptorCredential, KerberosFailure>>,
+    server: OnceLock<AcceptorCredential>,
 }
 
 impl KerberosFiles {
@@ -72,8 +73,12 @@ impl KerberosFiles {
     ///
     /// # Errors
     ///
-    /// Why the keytab cannot be used.
-    pub(crate) fn server(&self) -> Result<Party, KerberosFailure> {
+    /// Why the keytab cannot be used; [`Error::NoService`] if policy names no service, since a
+    /// server that is whatever its keytab holds could stand in for another on the same host.
+    pub(crate) fn server(&self) -> Result<Party, Error> {
+        if self.rule.lacks_services() {
+            return Err(Error::NoService);
+        }
         Ok(Party::Server { credential: self.keys()?, terms: terms(&self.rule) })
     }
 
@@ -83,16 +88,18 @@ impl KerberosFiles {
     ///
     /// Why the keytab cannot be used.
     pub(super) fn keys(&self) -> Result<AcceptorCredential, KerberosFailure> {
-        let read = || {
-            let keytab = self.rule.keytab.as_ref().map(|path| path.to_string_lossy());
-            AcceptorCredential::load(keytab.as_deref(), &self.rule.services)
-        };
-        self.server.get_or_init(read).clone()
+        if let Some(keys) = self.server.get() {
+            return Ok(keys.clone());
+        }
+        // A failure is not kept: its reason may be none that the files would show.
+        let keytab = self.rule.keytab.as_ref().map(|path| path.to_string_lossy());
+        let keys = AcceptorCredential::load(keytab.as_deref(), &self.rule.services)?;
+        Ok(self.server.get_or_init(|| keys).clone())
     }
 
     /// Returns whether a server uses its keys.
     pub(crate) fn is_serving(&self) -> bool {
-        self.server.get().is_some_and(Result::is_ok)
+        self.server.get().is_some()
     }
 }
 

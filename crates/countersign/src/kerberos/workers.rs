@@ -165,7 +165,10 @@ mod tests {
         assert!(pool.lock().threads <= 2);
 
         let (second_go, second_gate) = mpsc::channel::<()>();
-        pool.start(Box::new(move || drop(second_gate.recv_timeout(PATIENCE)))).unwrap();
+        pool.start(Box::new(move || {
+            let _ = second_gate.recv_timeout(PATIENCE);
+        }))
+        .unwrap();
         let queued = done.clone();
         pool.start(Box::new(move || queued.send("queued").unwrap())).unwrap();
         assert_eq!(

@@ -155,9 +155,6 @@ impl TcpListener {
         let generation = listener.context.current();
         if let ServerPlan::Tls { admission, .. } = listener.plan(&generation, local)? {
             if admission.kerberos() != KerberosUse::Off {
-                if generation.policy.kerberos().lacks_services() {
-                    return Err(Error::NoService);
-                }
                 generation.kerberos.server()?;
             } else if generation.server.is_none() {
                 return Err(Error::NoCertificate);
@@ -314,7 +311,7 @@ impl TcpListener {
             _ => match generation.kerberos.server() {
                 Ok(party) => Some(party),
                 Err(error) => {
-                    self.refuse(peer, error.into());
+                    self.refuse(peer, HandshakeError::OurSide { what: error.to_string() });
                     return Ok(());
                 }
             },

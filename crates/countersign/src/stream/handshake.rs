@@ -27,6 +27,10 @@ pub(crate) struct Handshake {
     proof: Option<Box<ProofUnderWay>>,
 }
 
+/// How often a handshake reads before others have their turn: a peer that sends without end, as
+/// TLS permits once its own handshake is over, would keep the thread to itself.
+const READS: usize = 4;
+
 /// How far a handshake has come.
 #[derive(Debug)]
 pub(crate) enum Advance {
@@ -109,6 +113,7 @@ impl Handshake {
 
     /// Goes as far as the socket lets it, or work of ours.
     pub(crate) fn advance(mut self) -> Advance {
+        let mut reads = 0;
         loop {
             // Who has just spoken waits for an answer, which is not there yet.
             let spoke = self.engine.wants_transmit();
@@ -152,6 +157,11 @@ impl Handshake {
                 }
             }
             if self.inbound.unused().is_empty() {
+                // Others wait for this thread, and the deadline is looked at in between.
+                if reads == READS {
+                    return Advance::Wait(Box::new(self), Interest::Read);
+                }
+                reads += 1;
                 match self.inbound.receive(self.socket.as_fd(), false) {
                     Ok(0) => {
                         let error = self.engine.handle_end_of_input().err();

@@ -3,6 +3,7 @@
 
 mod middle;
 mod proofs;
+mod proxied;
 mod refusals;
 mod rotation;
 mod silence;

@@ -150,3 +150,48 @@ fn stalling_client(address: std::net::SocketAddr) -> thread::JoinHandle<()> {
         let _ = socket.read(&mut [0; 64]);
     })
 }
+
+#[test]
+fn a_client_that_floods_in_the_proof_keeps_nobody_out() {
+    in_realm(|realm| {
+        let policy = serving(realm, "[limits]\nhandshake-timeout-ms = 2000\n");
+        let server = Server::start(&context(&policy));
+        let client = context(&asking(realm, "alice", ""));
+        round_trip(&server.meet(&client, SERVICE).unwrap());
+        server.saw().unwrap();
+        let address = server.address;
+        let flood = thread::spawn(move || {
+            let mut socket = PlainStream::connect(address).unwrap();
+            let mut tls = crate::middle::as_client();
+            while tls.is_handshaking() {
+                tls.complete_io(&mut socket).unwrap();
+            }
+            // The longest message there is, a byte at a time, and between two bytes as many new
+            // keys as one may ask for.
+            let mut message = vec![0, 1, 0xff, 0, b'T'];
+            message.resize(0x1ff00, 0);
+            let started = Instant::now();
+            for byte in message {
+                for _ in 0..30 {
+                    let _ = tls.refresh_traffic_keys();
+                }
+                std::io::Write::write_all(&mut tls.writer(), &[byte]).unwrap();
+                while tls.wants_write() {
+                    if tls.write_tls(&mut socket).is_err() {
+                        return started.elapsed();
+                    }
+                }
+            }
+            started.elapsed()
+        });
+        let mut slowest = Duration::ZERO;
+        while !flood.is_finished() {
+            let before = Instant::now();
+            round_trip(&server.meet(&client, SERVICE).unwrap());
+            slowest = slowest.max(before.elapsed());
+        }
+        let took = flood.join().unwrap();
+        assert!(took < Duration::from_secs(8), "it had {took:?}");
+        assert!(slowest < Duration::from_secs(1), "others waited {slowest:?}");
+    });
+}
