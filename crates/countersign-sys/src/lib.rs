@@ -19,7 +19,7 @@ pub use datagram::{
 };
 
 mod readiness;
-pub use readiness::{Interest, ReadySet, wait};
+pub use readiness::{Interest, ReadySet, has_error, wait};
 
 mod signal;
 pub use signal::Signal;
