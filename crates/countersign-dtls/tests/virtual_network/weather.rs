@@ -54,8 +54,8 @@ fn survives(weather: Weather, configs: &(Config, Config), seed: u64) {
     }
 }
 
-fn long() -> countersign_dtls::Limits {
-    let mut limits = countersign_dtls::Limits::default();
+fn long() -> Limits {
+    let mut limits = Limits::default();
     limits.handshake_timeout = Duration::from_secs(600);
     limits
 }
