@@ -13,6 +13,7 @@ mod cpu;
 mod datagrams;
 mod handshakes;
 mod peers;
+mod query;
 mod report;
 
 use std::process::ExitCode;
@@ -67,6 +68,16 @@ fn main() -> ExitCode {
         &[Peer::Countersign, Peer::Openssl],
         |peer| datagrams::memory(&material, peer),
     );
+    for (title, asked) in [
+        ("query of a stream, flags, ns (less is better; beside: getsockopt)", query::Asked::Flags),
+        ("query of a stream, who and ids, ns (beside: getsockopt)", query::Asked::Tokens),
+        ("query of a datagram peer, flags, ns (beside: getsockopt)", query::Asked::Datagram),
+    ] {
+        report.measure(title, &[Peer::Countersign, Peer::Kernel], |peer| {
+            let (own, kernels) = query::run(&material, asked, options.duration / 4);
+            if peer == Peer::Kernel { kernels } else { own }
+        });
+    }
     report.print();
     if let Some(path) = options.json
         && let Err(error) = std::fs::write(&path, report.json())
