@@ -18,9 +18,9 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
     Countersign,
-    Kernel,
     Openssl,
     Rustls,
+    SystemCalls,
     Tcp,
     Udp,
 }
@@ -29,9 +29,9 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Countersign => "countersign",
-            Self::Kernel => "the kernel",
             Self::Openssl => "OpenSSL",
             Self::Rustls => "rustls StreamOwned",
+            Self::SystemCalls => "system calls alone",
             Self::Tcp => "TCP in clear",
             Self::Udp => "UDP in clear",
         })
@@ -160,7 +160,7 @@ impl Material {
                 })
             }
             Peer::Tcp => plain_server(|tcp| Ok(boxed(tcp))),
-            Peer::Kernel | Peer::Udp => unreachable!("it has no streams"),
+            Peer::SystemCalls | Peer::Udp => unreachable!("no stream is asked of them"),
         }
     }
 
@@ -213,7 +213,7 @@ impl Material {
                 })
             }
             Peer::Tcp => Box::new(|address| Ok(boxed(plain(address)?))),
-            Peer::Kernel | Peer::Udp => unreachable!("it has no streams"),
+            Peer::SystemCalls | Peer::Udp => unreachable!("no stream is asked of them"),
         }
     }
 

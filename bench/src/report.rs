@@ -44,7 +44,7 @@ impl Figure {
             medians.fold(0.0, f64::max)
         };
         of(|peer| peer == Peer::Countersign)
-            / of(|peer| matches!(peer, Peer::Kernel | Peer::Rustls | Peer::Openssl))
+            / of(|peer| matches!(peer, Peer::Rustls | Peer::Openssl | Peer::SystemCalls))
     }
 }
 

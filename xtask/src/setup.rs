@@ -16,9 +16,19 @@ use crate::step::{self, Failure};
 /// the host's libssl.
 pub(crate) const BUILD: &[&str] = &["gcc", "libc6-dev", "libssl-dev", "pkg-config"];
 
-/// Debian packages that tests and benchmarks need: the build's, and strangers to talk to.
-pub(crate) const TESTS: &[&str] =
-    &["gcc", "libc6-dev", "pkg-config", "curl", "gnutls-bin", "libssl-dev", "openssl"];
+/// Debian packages that tests and benchmarks need: the build's, strangers to talk to, files with
+/// access control lists, and user namespaces for those who are not root.
+pub(crate) const TESTS: &[&str] = &[
+    "gcc",
+    "libc6-dev",
+    "pkg-config",
+    "acl",
+    "curl",
+    "gnutls-bin",
+    "libssl-dev",
+    "openssl",
+    "uidmap",
+];
 
 /// Judges licences, bans and sources; another version may read `deny.toml` differently.
 const CARGO_DENY: &str = "0.20.2";

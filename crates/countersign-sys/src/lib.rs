@@ -1,15 +1,22 @@
 //! The kernel, made safe for Countersign.
 //!
 //! What `std::net` does not offer: sockets in stages, exclusive ports, sends that do not wait,
-//! waiting for readiness with a deadline, a set of descriptors with timers, and datagrams in batches
-//! with the address that they came to. It is over `rustix` where that has the call; the files that
-//! call libc say so at their top.
+//! waiting for readiness with a deadline, a set of descriptors with timers, datagrams in batches with
+//! the address that they came to, the credentials of one thread, and the user database. It is over
+//! `rustix` where that has the call; the calls that need `unsafe` belong here and nowhere else, each
+//! file with the reason at its head.
 //!
 //! This crate decides nothing and knows no protocol.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs, clippy::missing_errors_doc, clippy::missing_panics_doc)]
 #![warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr)]
+
+mod accounts;
+pub use accounts::{AccountEntry, Ageing, account, groups_of, shadow};
+
+mod credentials;
+pub use credentials::{Credentials, Identity, Missing, NoSuchId, SwitchError};
 
 mod datagram;
 pub use datagram::{
