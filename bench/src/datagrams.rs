@@ -351,6 +351,19 @@ fn client_context(material: &Material) -> SslContext {
 }
 
 impl Material {
+    /// A client, where its server is, and the server, who know each other.
+    pub(crate) fn datagram_pair(&self) -> (UdpSocket, SocketAddr, UdpSocket) {
+        let server = self.datagram_server();
+        let address = server.local_addr().expect("an address");
+        let client = thread::scope(|scope| {
+            scope.spawn(|| server.recv_from(&mut [0; 9]).expect("a datagram"));
+            let client = self.datagram_client(address);
+            client.send(b"hello").expect("a server");
+            client
+        });
+        (client, address, server)
+    }
+
     fn datagram_server(&self) -> UdpSocket {
         UdpSocket::bind_with(&self.datagram_server_context(), LOOPBACK).expect("a socket")
     }

@@ -14,6 +14,7 @@ mod datagrams;
 mod handshakes;
 mod kerberos;
 mod peers;
+mod query;
 mod report;
 mod rights;
 mod tickets;
@@ -91,6 +92,16 @@ fn main() -> ExitCode {
         &[Peer::Countersign, Peer::Openssl],
         |peer| datagrams::memory(&material, peer),
     );
+    for (title, asked) in [
+        ("query of a stream, flags, ns (less is better; beside: getsockopt)", query::Asked::Flags),
+        ("query of a stream, who and ids, ns (beside: getsockopt)", query::Asked::Tokens),
+        ("query of a datagram peer, flags, ns (beside: getsockopt)", query::Asked::Datagram),
+    ] {
+        report.measure(title, &[Peer::Countersign, Peer::SystemCalls], |peer| {
+            let (own, kernels) = query::run(&material, asked, options.duration / 4);
+            if peer == Peer::SystemCalls { kernels } else { own }
+        });
+    }
     report.print();
     if with_steps {
         kerberos::print(options.duration);

@@ -8,10 +8,13 @@ use std::time::Instant;
 
 use countersign_core::{
     Admission, Asked, ClientCertificates, Evidence, HandshakeError, Host, Mechanism, SessionId,
+    Timestamp,
 };
-use countersign_tls::Question;
+use countersign_tls::{Question, TrustAnchors, verify_peer};
 use openssl::error::ErrorStack;
 use openssl::ssl::{ErrorCode, Ssl, SslStream, SslVerifyMode, SslVersion};
+use openssl::x509::X509Ref;
+use rustls_pki_types::CertificateDer;
 
 use crate::config::Config;
 use crate::engine::{Engine, Moment, Output, SealError};
@@ -315,6 +318,36 @@ impl Engine for Association {
         // Once secured, libssl repeats its last flight when it is asked for it.
         let left = (self.phase == Phase::Handshaking).then(|| libssl::timeout(&self.stream));
         Output::Wait(left.flatten().map(|left| now.instant + left))
+    }
+
+    fn judge_anew(
+        &self,
+        question: &Question,
+        anchors: &TrustAnchors,
+        now: Timestamp,
+    ) -> Result<(), HandshakeError> {
+        let ssl = self.stream.ssl();
+        let der = |one: &X509Ref| {
+            let der = one.to_der().map(CertificateDer::from);
+            der.map_err(|errors| our_side(&errors))
+        };
+        let Some(leaf) = ssl.peer_certificate() else {
+            return match question {
+                Question::MayConnect(admission, _) if admission.admits_anonymous() => Ok(()),
+                _ => Err(HandshakeError::NoCertificate),
+            };
+        };
+        let leaf = der(&leaf)?;
+        // A client's view of the chain begins with the leaf, a server's does not.
+        let rest = ssl.peer_cert_chain().into_iter().flatten().map(der);
+        let mut chain = vec![leaf];
+        for issuer in rest {
+            let issuer = issuer?;
+            if Some(&issuer) != chain.first() {
+                chain.push(issuer);
+            }
+        }
+        verify_peer(anchors, &chain, question, now).map(|_| ())
     }
 
     fn max_datagram_size(&self) -> usize {

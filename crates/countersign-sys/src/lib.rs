@@ -29,7 +29,7 @@ mod exit;
 pub use exit::exit_at_once;
 
 mod readiness;
-pub use readiness::{Interest, ReadySet, wait};
+pub use readiness::{Interest, ReadySet, has_error, wait};
 
 mod signal;
 pub use signal::Signal;

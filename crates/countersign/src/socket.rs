@@ -14,8 +14,8 @@ use crate::clock;
 use crate::context::Generation;
 use crate::core::{
     Asked, Cleartext, ClientPlan, Credentials, Evidence, HandshakeError, KerberosFailure,
-    KerberosUse, Lifecycle, SecurityInfo, SecuritySettings, SocketKind, Stage, TargetTable,
-    WsaError,
+    KerberosUse, Lifecycle, QueryAnswer, QueryTemplate, SecurityInfo, SecuritySettings, SocketKind,
+    Stage, TargetTable, WsaError,
 };
 use crate::kerberos::{Holder, Party, Task};
 use crate::stream::{Advance, Channel, Handshake, Inbound};
@@ -357,6 +357,25 @@ impl Socket {
         self.life.query().map_err(|wsa| self.order("query", wsa))?;
         match &self.state {
             State::Stream(stream) => stream.query(),
+            _ => Err(self.order("query", WsaError::NotConn)),
+        }
+    }
+
+    /// Asks about the connection as `template` says; see [`TcpStream::query_with`]. Where the last
+    /// connection was refused, a template that asks for the ids learns why (SPEC 7.4).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::query`] and [`TcpStream::query_with`].
+    pub fn query_with(&self, template: &QueryTemplate) -> Result<QueryAnswer, Error> {
+        if let (Stage::Failed, true, Some(error)) =
+            (self.life.stage(), template.wants_sa_ids(), &self.failure)
+        {
+            return Ok(QueryAnswer::failed(error.clone()));
+        }
+        self.life.query().map_err(|wsa| self.order("query", wsa))?;
+        match &self.state {
+            State::Stream(stream) => stream.query_with(template),
             _ => Err(self.order("query", WsaError::NotConn)),
         }
     }

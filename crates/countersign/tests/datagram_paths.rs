@@ -4,8 +4,9 @@ mod world;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use countersign::core::{HandshakeError, Mechanism, WsaError};
 use countersign::{Context, PeerName, Received, UdpSocket};
@@ -243,4 +244,87 @@ fn datagrams_that_are_sent_together_arrive_apart() {
         client.set_read_timeout(Some(Duration::from_millis(100)));
         assert!(client.recv_from(&mut buffer).unwrap_err().is_would_block());
     }
+}
+
+/// A place on the way to a server that can be closed, and opened again in front of another.
+struct Doorway {
+    address: SocketAddr,
+    is_closed: Arc<AtomicBool>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Doorway {
+    fn open(at: SocketAddr, server: SocketAddr) -> Self {
+        let socket = std::net::UdpSocket::bind(at).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let address = socket.local_addr().unwrap();
+        let is_closed = Arc::new(AtomicBool::new(false));
+        let closed = is_closed.clone();
+        let thread = thread::spawn(move || {
+            let (mut client, mut buffer) = (None, [0; 2048]);
+            while !closed.load(Ordering::Relaxed) {
+                let Ok((count, from)) = socket.recv_from(&mut buffer) else { continue };
+                let to = if from == server {
+                    client
+                } else {
+                    client = Some(from);
+                    Some(server)
+                };
+                let _ = socket.send_to(&buffer[..count], to.unwrap());
+            }
+        });
+        Self { address, is_closed, thread }
+    }
+
+    fn close(self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap();
+    }
+}
+
+/// The server dies without a word, and another with its name takes its place: who only sends learns
+/// of it from the network, long before a minute has passed.
+#[test]
+fn a_peer_that_died_and_came_back_is_found_again_by_who_only_sends() {
+    let world = World::new();
+    let server = || bound(&world.showing(Leaf::new().dns("server.test"), ""), "127.0.0.1:0");
+    let (before, after) = (server(), server());
+    let [dead, alive] = [&before, &after].map(|server| server.local_addr().unwrap());
+    let door = Doorway::open("127.0.0.1:0".parse().unwrap(), dead);
+    let at = door.address;
+    let client = client(&world, "client.test");
+    client.set_peer_target_name(at, name("server.test")).unwrap();
+    let first = thread::spawn(move || {
+        let received = before.recv_from(&mut [0; 100]).unwrap().0;
+        (received, before)
+    });
+    client.send_to(b"hello", at).unwrap();
+    let (received, _before) = first.join().unwrap();
+    assert_eq!(received, 5);
+    let session = client.query(at).unwrap().evidence().unwrap().session();
+
+    door.close();
+    thread::sleep(Duration::from_millis(1100));
+    for _ in 0..3 {
+        // Nobody is there, and the association still is: one word of the network ends nothing.
+        client.send_to(b"lost", at).unwrap();
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(client.query(at).unwrap().evidence().unwrap().session(), session);
+    let door = Doorway::open(at, alive);
+    let found = thread::spawn(move || {
+        let received = after.recv_from(&mut [0; 100]).unwrap().0;
+        (received, after)
+    });
+    let deadline = Instant::now() + Duration::from_secs(9);
+    client.set_read_timeout(Some(Duration::from_millis(50)));
+    while !found.is_finished() {
+        assert!(Instant::now() < deadline, "it was not found again");
+        assert!(client.recv_from(&mut [0; 9]).unwrap_err().is_would_block());
+        let _ = client.send_to(b"found", at);
+    }
+    let (received, _after) = found.join().unwrap();
+    assert_eq!(received, 5);
+    assert_ne!(client.query(at).unwrap().evidence().unwrap().session(), session);
+    door.close();
 }

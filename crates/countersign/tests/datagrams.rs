@@ -250,13 +250,9 @@ fn what_the_network_says_reaches_the_right_peer_only() {
     let socket = Arc::new(host(&world, "client.test"));
     socket.set_peer_target_name(address, name("one.test")).unwrap();
     ask(&socket, address, b"before");
-    let gone: Vec<SocketAddr> = (0..8)
-        .map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
-        .collect();
-    #[expect(clippy::needless_collect, reason = "all are started before the first is waited for")]
-    let threads: Vec<_> = gone
-        .into_iter()
-        .map(|gone| {
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            let gone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             socket.set_peer_target_name(gone, name("gone.test")).unwrap();
             let socket = socket.clone();
             thread::spawn(move || {

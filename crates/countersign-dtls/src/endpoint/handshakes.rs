@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_core::{Admission, Asked, HandshakeError};
+use countersign_core::{Admission, Asked, HandshakeError, SaFields};
 
 use super::{
     Admitting, Arrival, Association, Endpoint, Entrant, Event, Heard, Hello, Live, Moment, Output,
@@ -192,6 +192,16 @@ impl Endpoint {
                             None
                         }
                     };
+                    if self.ends_watched(address, now) {
+                        let mut engine = engine;
+                        engine.close();
+                        while let Output::Transmit(datagram) = engine.poll(now) {
+                            let to = address;
+                            self.events.push_back(Event::Transmit { to, from, datagram });
+                        }
+                        return;
+                    }
+                    let (evidence, watched) = (Arc::from(evidence), SaFields::NONE);
                     let (used, quiet) = (now.instant, now.instant);
                     let live = Live {
                         engine,
@@ -202,6 +212,7 @@ impl Endpoint {
                         asked,
                         local,
                         random,
+                        watched,
                     };
                     self.peers.entry(address).or_default().live = Some(live);
                     self.events.push_back(Event::Secured { peer: address });
@@ -325,6 +336,17 @@ impl Endpoint {
             self.events.push_back(Event::Closed { peer: address, error });
             self.schedule(address, now);
         }
+    }
+
+    /// Ends an association that must not be replaced, since another is about to.
+    fn ends_watched(&mut self, address: SocketAddr, now: Moment) -> bool {
+        let live = self.peers.get(&address).and_then(|peer| peer.live.as_ref());
+        let is_watched = live.is_some_and(|live| live.watched != SaFields::NONE);
+        if is_watched {
+            let what = "the peer has begun a new session".to_owned();
+            self.abort(address, HandshakeError::Changed { what }, now);
+        }
+        is_watched
     }
 
     /// Forgets a handshake under way, without a word to the peer.

@@ -12,7 +12,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_core::{Admission, Asked, Evidence, HandshakeError, fold};
+use countersign_core::{Admission, Asked, Evidence, HandshakeError, SaFields, fold};
+use countersign_tls::{Question, TrustAnchors};
 
 use self::limits::HalfOpen;
 use self::peer::{Heard, Live, Peer, Pending, Role};
@@ -193,7 +194,8 @@ impl Endpoint {
         let sealed = live.engine.seal(plain);
         live.used = now.instant;
         let fits = live.engine.max_datagram_size();
-        let is_quiet = live.asked.is_some() && live.quiet + self.limits.quiet <= now.instant;
+        let may_probe = live.asked.is_some() && live.watched == SaFields::NONE;
+        let is_quiet = may_probe && live.quiet + self.limits.quiet <= now.instant;
         self.settle_live(address, now);
         if is_quiet {
             self.probe(address, now);
@@ -277,7 +279,7 @@ impl Endpoint {
         let Some(peer) = self.peers.get_mut(&address) else { return false };
         match (&mut peer.live, &peer.pending) {
             (Some(live), None) if live.quiet + SUSPICIONS <= now.instant => {
-                if live.asked.is_some() {
+                if live.asked.is_some() && live.watched == SaFields::NONE {
                     live.suspected = true;
                     self.probe(address, now);
                 }
@@ -307,8 +309,62 @@ impl Endpoint {
     }
 
     /// Returns what protects the conversation with a peer, once something does.
-    pub fn evidence(&self, peer: SocketAddr) -> Option<&Evidence> {
-        self.peers.get(&fold(peer))?.live.as_ref().map(|live| &*live.evidence)
+    pub fn evidence(&self, peer: SocketAddr) -> Option<&Arc<Evidence>> {
+        self.peers.get(&fold(peer))?.live.as_ref().map(|live| &live.evidence)
+    }
+
+    /// Has the association with a peer end, with [`HandshakeError::Changed`], rather than be
+    /// replaced by another; its keys never change. Returns whether there is one.
+    pub fn watch(&mut self, peer: SocketAddr, fields: SaFields) -> bool {
+        let live = self.peers.get_mut(&fold(peer)).and_then(|peer| peer.live.as_mut());
+        live.map(|live| live.watched = live.watched | fields).is_some()
+    }
+
+    /// Returns the peers whose association a newer policy may end: where they are, whom we asked
+    /// for if we did, and at which address of ours they arrived.
+    pub fn watched(&self) -> Vec<(SocketAddr, Option<Asked>, Option<IpAddr>)> {
+        let lives = self.peers.iter().filter_map(|(at, peer)| Some((*at, peer.live.as_ref()?)));
+        lives
+            .filter(|(_, live)| live.watched.contains(SaFields::MM_SA_ID))
+            .map(|(at, live)| (at, live.asked.clone(), live.local))
+            .collect()
+    }
+
+    /// Judges the peer of a live association once more; one that is not there is no problem.
+    ///
+    /// # Errors
+    ///
+    /// Why the association would not be made now.
+    pub fn judge_anew(
+        &self,
+        peer: SocketAddr,
+        question: &Question,
+        anchors: &TrustAnchors,
+        now: Moment,
+    ) -> Result<(), HandshakeError> {
+        let live = self.peers.get(&fold(peer)).and_then(|peer| peer.live.as_ref());
+        live.map_or(Ok(()), |live| live.engine.judge_anew(question, anchors, now.time))
+    }
+
+    /// Ends the association with a peer for this reason; what it sent and was not handed out is
+    /// lost.
+    pub fn abort(&mut self, peer: SocketAddr, why: HandshakeError, now: Moment) {
+        let address = fold(peer);
+        let live = self.peers.get_mut(&address).and_then(|peer| peer.live.take());
+        let Some(mut live) = live else { return };
+        live.engine.close();
+        loop {
+            match live.engine.poll(now) {
+                Output::Transmit(datagram) => {
+                    let (to, from) = (address, live.local);
+                    self.events.push_back(Event::Transmit { to, from, datagram });
+                }
+                Output::Wait(_) => break,
+                _ => {}
+            }
+        }
+        self.events.push_back(Event::Closed { peer: address, error: Some(why) });
+        self.schedule(address, now);
     }
 
     /// Returns how many bytes one datagram to a peer holds.

@@ -1,9 +1,10 @@
 //! What an endpoint knows about one address.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
-use countersign_core::{Asked, Evidence};
+use countersign_core::{Asked, Evidence, SaFields};
 
 use crate::engine::Engine;
 
@@ -20,7 +21,9 @@ pub(super) struct Peer {
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) engine: Box<dyn Engine>,
-    pub(super) evidence: Box<Evidence>,
+    pub(super) evidence: Arc<Evidence>,
+    /// What the program wants to be the end of it, if it changes.
+    pub(super) watched: SaFields,
     /// When something last went either way.
     pub(super) used: Instant,
     /// When something last came from the peer, or we last began to look whether it is there.

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use countersign_dtls::{Arrival, Config, Endpoint, Event, Limits, Moment, Side};
 use countersign_sys::{Batch, MAX_SEGMENTED, MAX_SEGMENTS, Route};
+use countersign_tls::Question;
 
 use crate::clock;
 use crate::context::Generation;
 use crate::core::{
-    Asked, ClientPlan, HandshakeError, KerberosBar, KerberosUse, Lifecycle, PlanError,
-    SecuritySettings, TargetTable, Timestamp, fold,
+    Admission, Asked, ClientPlan, HandshakeError, KerberosBar, KerberosUse, Lifecycle, PlanError,
+    SaFields, SecuritySettings, TargetTable, Timestamp, fold,
 };
 use crate::error::Error;
 use crate::listener::Refusal;
@@ -55,6 +56,10 @@ pub(super) struct Open {
     outbox: VecDeque<Outgoing>,
     failures: HashMap<SocketAddr, (Instant, Failure)>,
     refusals: VecDeque<Refusal>,
+    /// Associations that were ended as the program had asked, which it has not been told of yet.
+    ended: HashMap<SocketAddr, HandshakeError>,
+    /// Some association is to end if policy would not have it made any more.
+    follows_policy: bool,
     /// Somebody asks for refusals.
     pub(super) tells_refusals: bool,
     clock: Clock,
@@ -147,6 +152,8 @@ impl Open {
             outbox: VecDeque::new(),
             failures: HashMap::new(),
             refusals: VecDeque::new(),
+            ended: HashMap::new(),
+            follows_policy: false,
             tells_refusals: false,
             clock: Clock::new(),
             can_segment: true,
@@ -161,12 +168,30 @@ impl Open {
 
     /// Returns whether there is something for the program.
     pub(super) fn has_mail(&self) -> bool {
-        !self.inbox.is_empty() || (self.tells_refusals && !self.refusals.is_empty())
+        !self.inbox.is_empty()
+            || !self.ended.is_empty()
+            || (self.tells_refusals && !self.refusals.is_empty())
     }
 
     /// Returns whether something waits for room in the kernel.
     pub(super) fn is_full(&self) -> bool {
         !self.outbox.is_empty()
+    }
+
+    /// Returns, once, that the association with `peer` was ended as the program had asked; without
+    /// a peer, that of any.
+    pub(super) fn take_ended(&mut self, peer: Option<SocketAddr>) -> Option<Error> {
+        let peer = peer.or_else(|| self.ended.keys().next().copied())?;
+        let source = self.ended.remove(&fold(peer))?;
+        Some(Error::Handshake { peer, source })
+    }
+
+    /// Returns why the last handshake with `peer` failed, if it did, for a query.
+    pub(super) fn last_failure(&self, peer: SocketAddr) -> Option<HandshakeError> {
+        match self.failures.get(&fold(peer)) {
+            Some((_, Failure::Handshake(error))) => Some(error.clone()),
+            _ => None,
+        }
     }
 
     pub(super) fn take_refusal(&mut self) -> Option<Refusal> {
@@ -201,6 +226,17 @@ impl Open {
         once.then(|| failure.told_of(peer))
     }
 
+    /// Keeps why a handshake of ours failed, in place of the oldest that nobody has asked for.
+    fn remember(&mut self, peer: SocketAddr, failure: Failure) {
+        if self.failures.len() >= FAILURES {
+            let oldest = self.failures.iter().min_by_key(|(_, (at, _))| *at);
+            if let Some(oldest) = oldest.map(|(peer, _)| *peer) {
+                self.failures.remove(&oldest);
+            }
+        }
+        self.failures.insert(peer, (Instant::now(), failure));
+    }
+
     /// Notes what the endpoint has to say.
     fn absorb(&mut self) {
         while let Some(event) = self.endpoint.poll() {
@@ -215,10 +251,14 @@ impl Open {
                 Event::Secured { peer } => {
                     self.failures.remove(&peer);
                 }
-                Event::Failed { peer, began: Side::Ours, error }
-                    if self.failures.len() < FAILURES =>
-                {
-                    self.failures.insert(peer, (Instant::now(), Failure::Handshake(error)));
+                Event::Failed { peer, began: Side::Ours, error } => {
+                    self.remember(peer, Failure::Handshake(error));
+                }
+                Event::Closed { peer, error: Some(error @ HandshakeError::Changed { .. }) } => {
+                    // What came under the session that it was has no place any more.
+                    self.inbox.retain(|(from, _)| *from != peer);
+                    self.inbox_bytes = self.inbox.iter().map(|(_, it)| it.len()).sum();
+                    self.ended.insert(peer, error);
                 }
                 Event::Failed { peer, began: Side::Theirs, error } => {
                     if self.refusals.len() >= REFUSALS {
@@ -250,18 +290,17 @@ impl State {
                 open.endpoint.set_config(config);
             }
             open.generation = generation;
+            open.follow_policy(settings.as_ref(), names, *local);
         }
         let now = open.now();
-        let Open { endpoint, generation, heard, .. } = &mut *open;
+        let Open { endpoint, generation, heard, ended, .. } = &mut *open;
         let admission = |arrival: Arrival| {
-            if connected.is_some_and(|only| only != arrival.from) {
+            let is_other = connected.is_some_and(|only| only != arrival.from);
+            // Nobody comes back under another session before the program knows.
+            if is_other || ended.contains_key(&arrival.from) {
                 return None;
             }
-            let at = SocketAddr::new(arrival.to.unwrap_or_else(|| local.ip()), local.port());
-            let settings = Some(settings.clone().unwrap_or_default());
-            let policy = &generation.policy;
-            let plan = policy.plan_inbound_datagrams(settings.as_ref(), names, at, arrival.from);
-            plan.ok().map(Arc::new)
+            admission(generation, settings.as_ref(), names, *local, arrival)
         };
         let mut has_error = false;
         BATCH.with_borrow_mut(|batch| {
@@ -344,6 +383,32 @@ impl State {
         Ok(())
     }
 
+    /// Ends what the policy in force would not have made, if the program asked for that.
+    pub(super) fn follow_policy(&mut self, generation: impl FnOnce() -> Arc<Generation>) {
+        let Self { open: Some(open), settings, names, local, .. } = self else { return };
+        if !open.follows_policy {
+            return;
+        }
+        let generation = generation();
+        if generation.number != open.generation.number {
+            if let Ok(config) = config(&generation, self.mtu) {
+                open.endpoint.set_config(config);
+            }
+            open.generation = generation;
+            open.follow_policy(settings.as_ref(), names, *local);
+        }
+    }
+
+    /// Has the association with `peer` end once one of `fields` changes; what it was made under
+    /// may have changed already.
+    pub(super) fn watch(&mut self, peer: SocketAddr, fields: SaFields) {
+        let Self { open: Some(open), settings, names, local, .. } = self else { return };
+        if fields != SaFields::NONE && open.endpoint.watch(peer, fields) {
+            open.follows_policy |= fields.contains(SaFields::MM_SA_ID);
+            open.follow_policy(settings.as_ref(), names, *local);
+        }
+    }
+
     /// Decides whom the peer at `address` must prove to be. There is never a plan in clear.
     pub(super) fn plan(&self, open: &Open, address: SocketAddr) -> Result<Asked, Error> {
         let settings = self.settings.clone().unwrap_or_default();
@@ -372,7 +437,8 @@ impl State {
             let proved = |evidence: &crate::Evidence| {
                 evidence.names().iter().any(|proved| proved.name() == new)
             };
-            old.is_none_or(|(_, old)| old != new) && !endpoint.evidence(*peer).is_some_and(proved)
+            old.is_none_or(|(_, old)| old != new)
+                && !endpoint.evidence(*peer).is_some_and(|it| proved(it))
         })
     }
 }
@@ -385,6 +451,47 @@ impl Open {
         let begun = self.endpoint.connect(address, asked, now);
         self.absorb();
         begun.map_err(|source| Error::Handshake { peer: address, source })
+    }
+
+    /// Ends the associations that the program wants to follow the policy, and that would not be made
+    /// under the one in force.
+    pub(super) fn follow_policy(
+        &mut self,
+        settings: Option<&SecuritySettings>,
+        names: &TargetTable,
+        local: SocketAddr,
+    ) {
+        if !self.follows_policy {
+            return;
+        }
+        let (now, generation) = (self.now(), self.generation.clone());
+        for (peer, asked, to) in self.endpoint.watched() {
+            let question = match asked {
+                Some(asked) if generation.policy.still_asks(&asked, peer) => {
+                    Some(Question::IsServer(asked))
+                }
+                Some(_) => None,
+                None => {
+                    let arrival = Arrival { from: peer, to };
+                    admission(&generation, settings, names, local, arrival)
+                        .map(|admission| Question::MayConnect(admission, peer))
+                }
+            };
+            let judged = match question {
+                Some(question) => {
+                    self.endpoint.judge_anew(peer, &question, &generation.anchors, now)
+                }
+                None => Err(HandshakeError::NotAllowed {
+                    peer: peer.to_string(),
+                    why: "another name is asked for at its address".to_owned(),
+                }),
+            };
+            if let Err(why) = judged {
+                let what = format!("under the policy as it is now, {why}");
+                self.endpoint.abort(peer, HandshakeError::Changed { what }, now);
+            }
+        }
+        self.absorb();
     }
 
     /// Takes what the network says of datagrams that did not arrive.
@@ -409,10 +516,25 @@ impl Open {
         }
         let now = self.now();
         if self.endpoint.unreachable(peer, now) {
-            self.failures.insert(peer, (now.instant, Failure::Network(kind)));
+            self.remember(peer, Failure::Network(kind));
         }
         self.absorb();
     }
+}
+
+/// Says who may come in that way.
+fn admission(
+    generation: &Generation,
+    settings: Option<&SecuritySettings>,
+    names: &TargetTable,
+    local: SocketAddr,
+    arrival: Arrival,
+) -> Option<Arc<Admission>> {
+    let at = SocketAddr::new(arrival.to.unwrap_or_else(|| local.ip()), local.port());
+    let default = SecuritySettings::default();
+    let settings = Some(settings.unwrap_or(&default));
+    let plan = generation.policy.plan_inbound_datagrams(settings, names, at, arrival.from);
+    plan.ok().map(Arc::new)
 }
 
 /// How many datagrams at the front of the queue can go in one call: of one size, the last perhaps

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use countersign_dtls::{Config, SendError};
 use countersign_sys::{MAX_SEGMENTS, ReadySet, Signal};
 
-use super::state::{Open, State};
+use super::state::State;
 use crate::core::{
-    Lifecycle, SecurityInfo, SecuritySettings, SocketKind, Stage, TargetTable, WsaError, fold,
+    Lifecycle, QueryAnswer, QueryTemplate, SecurityInfo, SecuritySettings, SocketKind, Stage,
+    TargetTable, WsaError, fold,
 };
 use crate::listener::Refusal;
 use crate::{Context, Error, PeerName};
@@ -354,7 +355,11 @@ impl UdpSocket {
             (_, Stage::Failed) => Err(order(&state, "send", WsaError::NotConn)),
             _ => {
                 self.open(&mut state)?;
-                Ok(state)
+                state.follow_policy(|| self.context.current());
+                match state.open.as_mut().and_then(|open| open.take_ended(Some(peer))) {
+                    Some(ended) => Err(ended),
+                    None => Ok(state),
+                }
             }
         }
     }
@@ -419,9 +424,13 @@ impl UdpSocket {
         mut state: MutexGuard<'a, State>,
         into: &mut [u8],
     ) -> Result<Result<(usize, SocketAddr), Error>, MutexGuard<'a, State>> {
-        let Some((from, datagram)) = state.open.as_mut().and_then(Open::take_mail) else {
-            return Err(state);
-        };
+        state.follow_policy(|| self.context.current());
+        let Some(open) = &mut state.open else { return Err(state) };
+        if let Some(ended) = open.take_ended(None) {
+            self.signal(&mut state);
+            return Ok(Err(ended));
+        }
+        let Some((from, datagram)) = open.take_mail() else { return Err(state) };
         self.signal(&mut state);
         drop(state);
         let count = datagram.len().min(into.len());
@@ -476,6 +485,43 @@ impl UdpSocket {
         let evidence = state.open.as_ref().and_then(|open| open.endpoint.evidence(peer));
         let evidence = evidence.ok_or_else(|| order(&state, "query", WsaError::NotConn))?;
         Ok(SecurityInfo::secured(evidence.clone()))
+    }
+
+    /// Asks about a peer as `template` says, which must name its address
+    /// (`WSAQuerySocketSecurity`, SPEC 7). It waits for nobody, and for a template with nothing but
+    /// the address allocates nothing.
+    ///
+    /// With [`QueryTemplate::aborting_on`] the association ends rather than be replaced by another
+    /// session (the peer restarted; its keys never change without that), and, for `MM_SA_ID`, once a
+    /// newer policy or trust would not have it made. The next send, receive or query then fails,
+    /// once, with [`HandshakeError::Changed`], `WSAECONNABORTED`; only after that may the
+    /// peer come back under another session. Such a peer is not asked whether it has forgotten us.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Order`] with `WSAEINVAL` without an address and port, with `WSAENOTCONN` for a peer that has
+    /// not proved who it is, unless a handshake with it failed and the template asks for the ids:
+    /// then the answer says why. [`Error::Handshake`] as above.
+    pub fn query_with(&self, template: &QueryTemplate) -> Result<QueryAnswer, Error> {
+        let mut state = self.lock();
+        let refuse = |state: &State, wsa| Err(order(state, "query", wsa));
+        if let Err(wsa) = template.check(SocketKind::Datagram) {
+            return refuse(&state, wsa);
+        }
+        let Some(peer) = template.peer() else { return refuse(&state, WsaError::Inval) };
+        state.watch(peer, template.abort_on());
+        state.follow_policy(|| self.context.current());
+        let Some(open) = &mut state.open else { return refuse(&state, WsaError::NotConn) };
+        if let Some(ended) = open.take_ended(Some(peer)) {
+            return Err(ended);
+        }
+        if let Some(evidence) = open.endpoint.evidence(peer) {
+            return Ok(template.answer(Some(evidence), 0));
+        }
+        match open.last_failure(peer).filter(|_| template.wants_sa_ids()) {
+            Some(error) => Ok(QueryAnswer::failed(error)),
+            None => refuse(&state, WsaError::NotConn),
+        }
     }
 
     /// Returns how many bytes one datagram to a peer holds; for one that is not known yet, how
@@ -581,6 +627,7 @@ pub(super) fn order(state: &State, doing: &'static str, wsa: WsaError) -> Error 
     let why = match (wsa, state.life.stage()) {
         (WsaError::IsConn, _) => "the socket is connected to another peer",
         (WsaError::NotConn, Stage::Failed) => "its peer was refused, and the socket is used up",
+        (WsaError::Inval, _) if doing == "query" => "a peer's address and port are needed",
         (WsaError::NotConn, _) => "no peer there has proved who it is",
         (_, Stage::Bound) => "the socket is bound already",
         (_, Stage::Fresh) if doing == "set security" => "it was set before",
