@@ -179,7 +179,10 @@ impl Channel {
             self.note_keys(engine);
         }
         // What was opened with another key than the program knows of is not for it.
-        self.latch.check(&self.socket)?;
+        if let Err(ended) = self.latch.check(&self.socket) {
+            into.fill(0);
+            return Err(ended);
+        }
         match opened {
             Ok((used, found)) => {
                 inbound.consume(used);
