@@ -68,11 +68,11 @@ fn for_reactor(interest: &[Interest]) -> io::Interest {
     all.unwrap_or(io::Interest::READABLE)
 }
 
-/// Waits for a socket that is being connected. Its descriptor may change on the way, so each is
-/// registered when it is met.
+/// Waits for a socket that is being connected. Its descriptor may change on the way, and the next
+/// may have the number of the last, so it is registered each time.
 #[derive(Debug, Default)]
 pub(super) struct Waiter {
-    at: Option<(RawFd, AsyncFd<OwnedFd>)>,
+    at: Option<AsyncFd<OwnedFd>>,
     interest: &'static [Interest],
 }
 
@@ -83,11 +83,8 @@ impl Waiter {
         let Some(descriptor) = socket.descriptor() else {
             return Err(failed()(io::ErrorKind::NotConnected.into()));
         };
-        let number = descriptor.as_raw_fd();
-        if self.at.as_ref().is_none_or(|(registered, _)| *registered != number) {
-            let own = descriptor.try_clone_to_owned().map_err(failed())?;
-            self.at = Some((number, register(own).map_err(failed())?));
-        }
+        let own = descriptor.try_clone_to_owned().map_err(failed())?;
+        self.at = Some(register(own).map_err(failed())?);
         self.interest = socket.interest();
         Ok(())
     }
@@ -95,7 +92,7 @@ impl Waiter {
     /// Waits until the socket is ready for that.
     pub(super) async fn wait(&self) -> Result<(), Error> {
         match &self.at {
-            Some((_, registered)) => {
+            Some(registered) => {
                 ready(registered, registered.get_ref().as_fd(), self.interest).await
             }
             None => Ok(()),

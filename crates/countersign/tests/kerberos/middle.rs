@@ -74,7 +74,7 @@ pub(crate) fn as_client() -> Connection {
     ClientConnection::new(Arc::new(config), "db1.example.test".try_into().unwrap()).unwrap().into()
 }
 
-fn as_server() -> Connection {
+pub(crate) fn as_server() -> Connection {
     let issued = Authority::new("mallory").issue(Leaf::new().dns("db1.example.test"));
     let provider = default_provider();
     let key = provider.key_provider.load_private_key(issued.key.clone_key()).unwrap();

@@ -1,0 +1,80 @@
+//! Peers that mean harm, and programs that ask for much.
+
+use std::io::Write;
+use std::net::TcpListener as Plain;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use countersign::Socket;
+use countersign::core::{QueryTemplate, SaFields};
+
+use crate::world::{SERVICE, Server, asking, context, in_realm, round_trip, serving};
+
+/// A program may ask that a connection ends when the policy would not have it made any more. One
+/// under the policy that made it goes on.
+#[test]
+fn a_connection_by_ticket_goes_on_under_the_policy_that_made_it() {
+    in_realm(|realm| {
+        let server = Server::start(&context(&serving(realm, "")));
+        let client = context(&asking(realm, "alice", ""));
+        let stream = server.meet(&client, SERVICE).unwrap();
+        round_trip(&stream);
+        let template = QueryTemplate::default().with_sa_ids().aborting_on(SaFields::MM_SA_ID);
+        stream.query_with(&template).unwrap();
+        round_trip(&stream);
+    });
+}
+
+/// A server that sends without end in the middle of the proof has its turn and no more, also at
+/// a client that does not wait.
+#[test]
+fn a_server_that_floods_in_the_proof_does_not_keep_a_non_blocking_client() {
+    in_realm(|realm| {
+        let plain = Plain::bind("127.0.0.1:0").unwrap();
+        let address = plain.local_addr().unwrap();
+        let flood = thread::spawn(move || {
+            let (mut socket, _) = plain.accept().unwrap();
+            let mut tls = crate::middle::as_server();
+            while tls.is_handshaking() {
+                tls.complete_io(&mut socket).unwrap();
+            }
+            let mut message = vec![0, 1, 0xff, 0, b'R'];
+            message.resize(0x1ff00, 0);
+            let started = Instant::now();
+            for byte in message {
+                for _ in 0..30 {
+                    let _ = tls.refresh_traffic_keys();
+                }
+                tls.writer().write_all(&[byte]).unwrap();
+                while tls.wants_write() {
+                    if tls.write_tls(&mut socket).is_err() {
+                        return started.elapsed();
+                    }
+                }
+                if started.elapsed() > Duration::from_secs(12) {
+                    break;
+                }
+            }
+            started.elapsed()
+        });
+        let client = context(&asking(realm, "alice", "[limits]\nhandshake-timeout-ms = 2000\n"));
+        let mut socket = Socket::stream(&client, address).unwrap();
+        socket.set_peer_target_name(address, SERVICE.parse().unwrap()).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut slowest = Duration::ZERO;
+        let started = Instant::now();
+        let mut outcome = socket.connect(address);
+        while outcome.as_ref().is_err_and(|error| error.is_would_block())
+            && started.elapsed() < Duration::from_secs(5)
+        {
+            thread::sleep(Duration::from_millis(5));
+            let before = Instant::now();
+            outcome = socket.finish_connect();
+            slowest = slowest.max(before.elapsed());
+        }
+        drop(socket);
+        let took = flood.join().unwrap();
+        eprintln!("one call took {slowest:?}, the flood {took:?}, {outcome:?}");
+        assert!(slowest < Duration::from_secs(1), "one call took {slowest:?}");
+    });
+}
