@@ -30,10 +30,10 @@ mod tests;
 use std::io;
 
 use countersign_core::HandshakeError;
-use rustls::ExtractedSecrets;
 use rustls::client::ClientConnectionData;
 use rustls::kernel::KernelConnection;
 use rustls::server::ServerConnectionData;
+use rustls::{AlertDescription, ExtractedSecrets};
 
 use crate::Opened;
 use crate::error::from_rustls;
@@ -335,12 +335,18 @@ impl Records {
 
     /// Ends the conversation, and tells the peer why.
     fn fail(&mut self, Alert { code, error }: Alert) {
+        self.opener.forget_rest();
         if !self.has_closed {
             self.has_closed = true;
             // The error is the same if it cannot be told.
             let _ = self.sealer.seal_message(content::ALERT, &alert::fatal(code));
         }
         self.failure = Some(error);
+    }
+
+    /// Ends the conversation with a peer that is not let in, and tells it (access_denied).
+    pub(crate) fn refuse(&mut self, error: HandshakeError) {
+        self.fail(Alert { code: AlertDescription::AccessDenied.into(), error });
     }
 
     /// Tells the peer that we will send no more (close_notify).

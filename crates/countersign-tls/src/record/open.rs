@@ -54,6 +54,11 @@ impl Opener {
         self.rest.plain > 0
     }
 
+    /// Forgets what is left of a record that lies opened at the front of the wire: it was refused.
+    pub(super) fn forget_rest(&mut self) {
+        self.rest = Rest::default();
+    }
+
     /// Hands out what is left of a record that lies opened at the front of `wire`; `None` if there
     /// is none.
     pub(super) fn take_rest(&mut self, wire: &[u8], into: &mut [u8]) -> Option<Moved> {

@@ -394,3 +394,24 @@ fn quiet_conversations_hold_no_buffers() {
     assert_eq!(talk.to_them().len(), 40_000);
     assert_eq!(talk.ours.sealer.held(), 0);
 }
+
+/// Data in the middle of a handshake message is refused whole, also where it does not fit.
+#[test]
+fn data_in_the_middle_of_a_message_gives_no_byte_whatever_the_room() {
+    for room in [1, 3, 8, 100] {
+        let mut talk = start(SUITES[1], We::Listen, usize::MAX / 2);
+        let key = || {
+            let (key, iv) = (AeadKey::from([7; 32]), Iv::from([1; 12]));
+            super::Key::new(0, &ConnectionTrafficSecrets::Aes256Gcm { key, iv }).unwrap()
+        };
+        talk.ours.sealer = super::Sealer::new(key(), u64::MAX, &[]);
+        talk.ours.opener = super::Opener::new(key());
+        talk.ours.sealer.seal_message(22, &[24, 0]).unwrap();
+        talk.ours.sealer.seal_message(23, b"12345678").unwrap();
+        let mut wire = Vec::new();
+        talk.ours.transmit(&mut wire).unwrap();
+        let mut into = vec![0; room];
+        let outcome = talk.ours.open(&mut wire, &mut into);
+        assert!(outcome.is_err(), "{room}: {outcome:?} {into:?}");
+    }
+}
