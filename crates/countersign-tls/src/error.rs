@@ -42,7 +42,16 @@ fn nothing_shared(what: &PeerIncompatible) -> HandshakeError {
 
 /// Returns the certificate error of rustls whose alert tells the peer what it may know.
 pub(crate) fn to_rustls(refusal: &HandshakeError) -> Error {
-    Error::InvalidCertificate(match refusal {
+    Error::InvalidCertificate(of_certificate(refusal))
+}
+
+/// Returns the alert with which rustls would say that.
+pub(crate) fn alert_for(refusal: &HandshakeError) -> AlertDescription {
+    of_certificate(refusal).into()
+}
+
+fn of_certificate(refusal: &HandshakeError) -> CertificateError {
+    match refusal {
         HandshakeError::Expired { .. } => CertificateError::Expired,
         HandshakeError::NotAllowed { .. } => CertificateError::ApplicationVerificationFailure,
         HandshakeError::NotYetValid { .. } => CertificateError::NotValidYet,
@@ -50,7 +59,7 @@ pub(crate) fn to_rustls(refusal: &HandshakeError) -> Error {
         HandshakeError::WrongPeer { .. } => CertificateError::NotValidForName,
         HandshakeError::WrongUsage { .. } => CertificateError::InvalidPurpose,
         _ => CertificateError::BadEncoding,
-    })
+    }
 }
 
 /// Returns an alert's name as RFC 8446 section 6 writes it.

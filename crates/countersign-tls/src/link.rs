@@ -4,7 +4,7 @@ use std::io;
 
 use countersign_core::HandshakeError;
 use rustls::server::Acceptor;
-use rustls::{CommonState, Connection, Error};
+use rustls::{AlertDescription, CommonState, Connection, Error};
 
 use crate::config::PROOF_PROTOCOL;
 use crate::error::from_rustls;
@@ -72,9 +72,10 @@ impl std::fmt::Debug for Greeting {
     }
 }
 
-/// Says to a client that no protocol that it offers is spoken here (RFC 7301 section 3.2), before
-/// there are any keys: a fatal alert, number 120 (RFC 8446 section 6).
-pub(crate) const NO_APPLICATION_PROTOCOL: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 120];
+/// A fatal alert from a side that has sealed nothing yet (RFC 8446 section 6).
+pub(crate) fn alert_in_clear(alert: AlertDescription) -> Vec<u8> {
+    vec![0x15, 3, 3, 0, 2, 2, alert.into()]
+}
 
 impl Link {
     /// Returns what rustls knows of the connection, while it carries it.
@@ -126,6 +127,15 @@ impl Link {
             Self::Records(records) => records.close(),
             Self::Buffered(connection) => connection.send_close_notify(),
             _ => {}
+        }
+    }
+
+    /// Ends records of ours with a peer that is not let in, and tells it; rustls tells only of its
+    /// own reasons.
+    pub(crate) fn refuse(&mut self, error: HandshakeError) {
+        match self {
+            Self::Records(records) => records.refuse(error),
+            other => other.close(),
         }
     }
 

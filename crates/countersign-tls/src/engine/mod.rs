@@ -11,20 +11,20 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use countersign_core::{
-    Admission, Asked, Evidence, HandshakeError, Host, KerberosFailure, KerberosUse, Mechanism, PeerName, ProvedPeer,
-    SessionId, Timestamp,
+    Admission, Asked, Evidence, HandshakeError, Host, KerberosFailure, KerberosUse, Mechanism,
+    PeerName, ProvedPeer, SessionId, Timestamp,
 };
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
-use rustls::{ClientConnection, Connection, ProtocolVersion, ServerConnection};
+use rustls::{AlertDescription, ClientConnection, Connection, ProtocolVersion, ServerConnection};
 use rustls_pki_types::{CertificateDer, ServerName};
 
 use crate::config::{ClientConfig, ServerConfig};
 use crate::credential::TrustAnchors;
-use crate::error::from_rustls;
+use crate::error::{alert_for, from_rustls};
 use crate::exporter::ExporterSecret;
 use crate::handshake::Handshake;
-use crate::link::{Greeting, Link, NO_APPLICATION_PROTOCOL};
+use crate::link::{Greeting, Link, alert_in_clear};
 use crate::scope::{self, Answer, Question};
 use crate::verify::verify_peer;
 
@@ -286,7 +286,26 @@ impl Engine {
         progress.result.map_err(|error| {
             let error = outcome.refusal.unwrap_or_else(|| self.explain(&error));
             self.fail(error)
-        })
+        })?;
+        self.refuse_in_time()
+    }
+
+    /// Ends a handshake that no proof will follow on and whose verdict is against the server, before
+    /// our last word of it goes out: with that, the server would take us for a client.
+    fn refuse_in_time(&mut self) -> Result<(), HandshakeError> {
+        let is_over = self.phase == Phase::Handshaking && self.is_tls_done();
+        if !is_over || !self.is_client || self.has_agreed_on_proof() {
+            return Ok(());
+        }
+        let (verdict, alert) = match (self.inner_proof, &self.deferred) {
+            (KerberosUse::Require, _) => {
+                (HandshakeError::KerberosRequired, AlertDescription::NoApplicationProtocol)
+            }
+            (_, Some(verdict)) => (verdict.clone(), alert_for(verdict)),
+            (_, None) => return Ok(()),
+        };
+        self.link = Link::Ended(alert_in_clear(alert));
+        Err(self.fail(verdict))
     }
 
     /// Gives bytes to a connection that rustls carries, and returns how many it took.
@@ -312,6 +331,7 @@ impl Engine {
                     return Err(self.fail(error));
                 }
             }
+            self.refuse_in_time()?;
         }
         Ok(offered - wire.len())
     }
@@ -332,7 +352,7 @@ impl Engine {
                 (plain.clone(), config.is_lax)
             }
             _ => {
-                self.link = Link::Ended(NO_APPLICATION_PROTOCOL.to_vec());
+                self.link = Link::Ended(alert_in_clear(AlertDescription::NoApplicationProtocol));
                 return Err(self.fail(HandshakeError::KerberosRequired));
             }
         };
@@ -663,9 +683,7 @@ impl Engine {
             other => other,
         };
         match &question {
-            Question::MayConnect(admission, _)
-                if admission.kerberos() == KerberosUse::Require =>
-            {
+            Question::MayConnect(admission, _) if admission.kerberos() == KerberosUse::Require => {
                 Err(HandshakeError::KerberosRequired)
             }
             Question::MayConnect(admission, _)

@@ -128,7 +128,7 @@ impl Engine {
             Phase::Failed(error) => Err(error.clone()),
             Phase::Proving => {
                 let evidence = self.joined(proven.clone(), now);
-                let evidence = evidence.map_err(|error| self.fail(error))?;
+                let evidence = evidence.map_err(|error| self.refuse(error))?;
                 self.proven = Some(Box::new(proven));
                 self.phase = Phase::Proved(Box::new(evidence));
                 Ok(())
@@ -140,12 +140,15 @@ impl Engine {
         }
     }
 
-    /// Ends the conversation: the proof inside it failed.
+    /// Ends the conversation: the proof inside it failed. The peer, which may be done with its part
+    /// and read plaintext already, is told by an alert.
     pub fn refuse(&mut self, error: HandshakeError) -> HandshakeError {
         match &self.phase {
-            Phase::Failed(earlier) => earlier.clone(),
-            _ => self.fail(error),
+            Phase::Failed(earlier) => return earlier.clone(),
+            Phase::Proving => self.link.refuse(error.clone()),
+            _ => {}
         }
+        self.fail(error)
     }
 
     /// Returns whether the peers have agreed on a proof inside the connection.

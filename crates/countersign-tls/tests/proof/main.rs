@@ -384,3 +384,32 @@ fn plain_text_is_told_from_tls_before_any_choice() {
     let error = server.handle_input(b"GET / HTTP/1.0\r\n\r\n", now()).unwrap_err();
     assert!(matches!(error, HandshakeError::NotTls { .. }), "{error}");
 }
+
+/// A client is done before its server is, and reads plaintext: only an alert can tell it.
+#[test]
+fn a_client_that_is_refused_after_its_proof_is_told() {
+    let scene = scene().server_policy(&format!("{PREFER}\n[[allow]]\npeers = ['bob@EXAMPLE.COM']"));
+    let mut pair = provers(&scene, Conduct::Proves(ALICE, None), Conduct::Proves(SERVICE, None));
+    pair.run();
+    assert!(matches!(pair.server.failure, Some(HandshakeError::NotAllowed { .. })));
+    refused_by(pair.client.failure.as_ref().expect("the client is told"), "access_denied");
+}
+
+/// A server whose certificate is judged late is told before it takes us for a client.
+#[test]
+fn a_server_that_is_refused_late_is_told_in_time() {
+    let plain = scene().server_policy("");
+    for (scene, alert) in [
+        (plain.clone(), "unknown_ca"),
+        (plain.clone().server_shows(&ROOT.issue(Leaf::new().dns("x.test"))), "bad_certificate"),
+        (plain.clone().server_shows(&SERVER).client_policy(REQUIRE), "no_application_protocol"),
+        (plain.client_policy(&format!("{TLS12_TOO}{PREFER}")), "unknown_ca"),
+    ] {
+        let mut pair =
+            provers(&scene, Conduct::Proves(ALICE, None), Conduct::Proves(SERVICE, None));
+        pair.run();
+        assert!(pair.client.failure.is_some());
+        assert!(pair.server.secured.is_none(), "the server believes that all is well");
+        refused_by(pair.server.failure.as_ref().unwrap(), alert);
+    }
+}
