@@ -332,10 +332,18 @@ impl Socket {
             self.or_failed(connected)?;
             self.begin_handshake()?;
         }
+        let mut turns = 0;
         loop {
             match &self.state {
                 State::Preparing(..) => self.continue_preparing(handshake_time)?,
-                State::Handshaking(..) => self.continue_handshake(handshake_time)?,
+                // A peer that sends without end is always ready, and the caller has other work.
+                State::Handshaking(..) if self.nonblocking && turns == TURNS => {
+                    return Err(under_way());
+                }
+                State::Handshaking(..) => {
+                    turns += 1;
+                    self.continue_handshake(handshake_time)?;
+                }
                 State::Working(..) => self.continue_working(handshake_time)?,
                 _ => break,
             }
@@ -733,6 +741,9 @@ impl Socket {
 }
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+
+/// How often one call that does not wait goes on with a handshake.
+const TURNS: usize = 1;
 
 fn under_way() -> Error {
     Error::Io { doing: "connect".to_owned(), source: io::ErrorKind::WouldBlock.into() }

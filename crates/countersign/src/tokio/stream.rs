@@ -14,6 +14,7 @@ use std::time::Instant;
 use ::tokio::io::unix::AsyncFd;
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ::tokio::net::ToSocketAddrs;
+use ::tokio::task::yield_now;
 use ::tokio::time::timeout_at;
 
 use super::registered::{Registered, Waiter, register};
@@ -125,9 +126,13 @@ impl TcpStream {
         let mut entered = Instant::now();
         let mut connected = socket.connect(address);
         while connected.as_ref().is_err_and(Error::is_would_block) {
+            // It may have stopped for the sake of others, whom a peer that sends without end would
+            // keep waiting; and the clock is not looked at where nothing has to be waited for.
+            yield_now().await;
             waiter.follow(&socket)?;
             let waiting = waiter.wait();
             let waited = match socket.stage_deadline(entered) {
+                Some(deadline) if deadline <= Instant::now() => None,
                 Some(deadline) => timeout_at(deadline.into(), waiting).await.ok(),
                 None => Some(waiting.await),
             };

@@ -1,14 +1,15 @@
 //! Peers that mean harm, and programs that ask for much.
 
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::net::TcpListener as Plain;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use countersign::Socket;
 use countersign::core::{QueryTemplate, SaFields};
+use countersign::{Context, Socket, TcpListener, TcpStream};
+use countersign_lab::{Leaf, Realm};
 
-use crate::world::{SERVICE, Server, asking, context, in_realm, round_trip, serving};
+use crate::world::{ROOT, SERVICE, Server, asking, context, in_realm, round_trip, serving};
 
 /// A program may ask that a connection ends when the policy would not have it made any more. One
 /// under the policy that made it goes on.
@@ -23,6 +24,50 @@ fn a_connection_by_ticket_goes_on_under_the_policy_that_made_it() {
         stream.query_with(&template).unwrap();
         round_trip(&stream);
     });
+}
+
+/// What a program learned of a peer by its ticket ends with what let the ticket count.
+#[test]
+fn a_connection_by_ticket_ends_with_the_rules_that_let_it_in() {
+    in_realm(|realm| {
+        for (end, is_ended) in [
+            ("server = 'prefer'\n# as before", false),
+            ("server = 'off'", true),
+            ("server = 'prefer'\nrealms = ['OTHER.TEST']", true),
+            ("server = 'prefer'\n[[allow]]\npeers = ['bob@EXAMPLE.TEST']", true),
+        ] {
+            let outcome = under_other_rules(realm, end);
+            assert_eq!(outcome.is_err(), is_ended, "{end}: {outcome:?}");
+        }
+    });
+}
+
+/// Changes the rules of a server that has let alice in, and returns how its reads go then.
+fn under_other_rules(realm: &Realm, rules: &str) -> io::Result<()> {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("policy.toml");
+    std::fs::write(&file, serving(realm, "")).unwrap();
+    let issued = ROOT.issue(Leaf::new().dns("db1.example.test"));
+    let builder = Context::builder().policy_file(&file).anchors(ROOT.anchors());
+    let ours = builder.credential(issued.credential()).build().unwrap();
+    let listener = TcpListener::bind_with(&ours, "127.0.0.1:0").unwrap();
+    let address = listener.local_addr();
+    let client = context(&asking(realm, "alice", ""));
+    let name = SERVICE.parse().unwrap();
+    let connecting =
+        thread::spawn(move || TcpStream::connect_with(&client, address, &name).unwrap());
+    let (server, _) = listener.accept().unwrap();
+    let mut client = connecting.join().unwrap();
+    let template = QueryTemplate::default().with_sa_ids().aborting_on(SaFields::MM_SA_ID);
+    server.query_with(&template).unwrap();
+    std::fs::write(&file, serving(realm, rules)).unwrap();
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(6) {
+        let _ = client.write_all(b"x");
+        (&server).read_exact(&mut [0; 1])?;
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
 }
 
 /// A server that sends without end in the middle of the proof has its turn and no more, also at
