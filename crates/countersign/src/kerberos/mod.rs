@@ -14,7 +14,7 @@ mod task;
 pub(crate) use task::Task;
 
 mod workers;
-pub(crate) use workers::start;
+pub(crate) use workers::{Place, start};
 
 pub use countersign_kerberos::{
     AcceptorCredential, DelegatedCredential, Holder, HostSettings, KeytabKey, is_available,

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign_sys::Signal;
 
-use super::workers;
+use super::workers::{self, Place};
 
-/// Work that was begun. Dropping it forgets the outcome, and waits for nothing.
+/// Work that was begun. Dropping it forgets the outcome, and waits for nothing; what no thread has
+/// come to yet is not done then.
 #[derive(Debug)]
-pub(crate) struct Task<T>(Arc<Shared<T>>);
+pub(crate) struct Task<T>(Arc<Shared<T>>, Place);
 
 #[derive(Debug)]
 struct Shared<T> {
@@ -28,11 +29,12 @@ impl<T: Send + 'static> Task<T> {
     pub(crate) fn start(work: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared { outcome: Mutex::new(None), over: Signal::new()? });
         let theirs = shared.clone();
-        workers::start(work, move |outcome| {
+        let place = Place::default();
+        workers::start(&place, work, move |outcome| {
             *theirs.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
             theirs.over.raise();
         })?;
-        Ok(Self(shared))
+        Ok(Self(shared, place))
     }
 
     /// Returns what came of it: `None` while it is under way.
@@ -56,11 +58,37 @@ impl<T> AsFd for Task<T> {
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
+    use std::sync::{Arc, Mutex, mpsc};
     use std::time::{Duration, Instant};
 
     use countersign_sys::{Interest, wait};
 
     use super::Task;
+
+    /// Peers can make us begin more than the threads do, and give up before it is done.
+    #[test]
+    fn work_that_nobody_waits_for_any_more_holds_nothing_while_all_threads_hang() {
+        let (go, gate) = mpsc::channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        let held: Vec<_> = (0..64)
+            .map(|_| {
+                let gate = gate.clone();
+                let hang = move || {
+                    let gate = gate.lock().unwrap();
+                    let _ = gate.recv_timeout(Duration::from_secs(20));
+                };
+                Task::start(hang).unwrap()
+            })
+            .collect();
+        let token = Arc::new(vec![0_u8; 128 * 1024]);
+        let theirs = token.clone();
+        let task = Task::start(move || theirs.len()).unwrap();
+        assert!(task.take().is_none(), "all threads hang");
+        drop(task);
+        assert_eq!(Arc::strong_count(&token), 1, "its memory is still held");
+        drop(go);
+        drop(held);
+    }
 
     #[test]
     fn the_descriptor_tells_when_it_is_over() {

@@ -2,9 +2,10 @@
 //! silent, and nobody else may wait with it.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -22,19 +23,57 @@ const STACK: usize = 512 * 1024;
 
 static POOL: Pool = Pool::new(THREADS, IDLE);
 
+/// A place in the queue. Dropping it takes the work in it back, unless a thread has begun that: who
+/// gives a handshake up must not leave behind what its peer sent, nor work for those that hang
+/// already.
+#[derive(Default)]
+pub(crate) struct Place(Arc<Slot>);
+
+/// A queue may hold it for longer, empty.
+#[derive(Default)]
+struct Slot(Mutex<Option<Job>>);
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, Option<Job>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let job = self.0.lock().take();
+        // What it holds is dropped when the lock is not held any more.
+        drop(job);
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Place")
+    }
+}
+
 /// Runs `work` on a thread that may block, and then `done` there with what came of it; `None` if it
-/// panicked.
+/// panicked. Neither runs if `place` is dropped before.
 ///
 /// # Errors
 ///
 /// If there is no thread for it, and none can be made.
 pub(crate) fn start<T: 'static>(
+    place: &Place,
     work: impl FnOnce() -> T + Send + 'static,
     done: impl FnOnce(Option<T>) + Send + 'static,
 ) -> io::Result<()> {
-    POOL.start(Box::new(move || {
+    *place.0.lock() = Some(Box::new(move || {
         // Whatever a panic leaves half done is dropped with the work.
         done(catch_unwind(AssertUnwindSafe(work)).ok());
+    }));
+    let slot = Arc::clone(&place.0);
+    POOL.start(Box::new(move || {
+        let job = slot.lock().take();
+        if let Some(job) = job {
+            job();
+        }
     }))
 }
 
@@ -126,7 +165,7 @@ mod tests {
     use std::sync::mpsc::{self, RecvTimeoutError};
     use std::time::{Duration, Instant};
 
-    use super::{Pool, start};
+    use super::{Place, Pool, start};
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -139,10 +178,12 @@ mod tests {
         let (done, came) = mpsc::channel();
         let here = std::thread::current().id();
         let second = done.clone();
-        start(move || std::thread::current().id() != here, move |it| done.send(it).unwrap())
-            .unwrap();
+        let place = Place::default();
+        let elsewhere = move || std::thread::current().id() != here;
+        start(&place, elsewhere, move |it| done.send(it).unwrap()).unwrap();
         assert_eq!(came.recv_timeout(PATIENCE), Ok(Some(true)));
-        start(|| panic!("meant"), move |it: Option<bool>| second.send(it).unwrap()).unwrap();
+        start(&place, || panic!("meant"), move |it: Option<bool>| second.send(it).unwrap())
+            .unwrap();
         assert_eq!(came.recv_timeout(PATIENCE), Ok(None));
     }
 

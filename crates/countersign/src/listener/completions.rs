@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use countersign_kerberos::{Done, Work};
 use countersign_sys::Signal;
 
-use crate::kerberos;
+use crate::kerberos::{self, Place};
 
 /// What came of work, by the keys of the handshakes that wait for it.
 #[derive(Debug)]
@@ -30,14 +30,15 @@ impl Completions {
         Ok(Self(Arc::new(Shared { queue: Mutex::default(), news: Signal::new()? })))
     }
 
-    /// Has work done for the handshake of this key.
+    /// Has work done for the handshake of this key, as long as its place in the queue is kept.
     ///
     /// # Errors
     ///
     /// If there is no thread for it.
-    pub(super) fn start(&self, key: u64, work: Work) -> io::Result<()> {
+    pub(super) fn start(&self, place: &Place, key: u64, work: Work) -> io::Result<()> {
         let shared = self.0.clone();
         kerberos::start(
+            place,
             move || work.run(),
             move |done| {
                 let mut queue = shared.lock();

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
+use crate::kerberos::Place;
 use crate::stream::{Handshake, Waiting};
 
 /// The handshakes that a listener has under way, bounded in number, and each in time.
@@ -29,7 +31,7 @@ pub(super) enum Stage {
     /// The peer's next flight.
     Handshaking(Box<Handshake>),
     /// Work of ours that another thread does.
-    Working(Box<Handshake>),
+    Working(Box<Handshake>, Arc<Place>),
     /// The peer's end, so that it can read our alert.
     Lingering(Waiting),
 }

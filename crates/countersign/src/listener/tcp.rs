@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as Tcp, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use countersign_sys::{Interest, ReadySet};
@@ -15,6 +15,7 @@ use super::table::Pending;
 use super::{Completions, Stage, Table};
 use crate::context::Generation;
 use crate::core::{HandshakeError, KerberosUse, SecuritySettings, ServerPlan, TargetTable};
+use crate::kerberos::Place;
 use crate::stream::{Advance, Channel, Handshake, Inbound};
 use crate::{Context, Error, PeerName, Socket, TcpStream};
 
@@ -352,7 +353,7 @@ impl TcpListener {
         match stage {
             Stage::Handshaking(handshake) => self.settle(key, peer, handshake.advance()),
             // Its descriptor is not waited for.
-            stage @ Stage::Working(_) => {
+            stage @ Stage::Working(..) => {
                 lock(&self.table).insert(key, Pending { peer, deadline, stage });
             }
             Stage::Lingering(waiting) => {
@@ -373,7 +374,7 @@ impl TcpListener {
         let Some((key, done)) = self.completions.take() else { return };
         // It may have been given up meanwhile.
         let pending = lock(&self.table).take(key);
-        if let Some(Pending { peer, stage: Stage::Working(handshake), .. }) = pending {
+        if let Some(Pending { peer, stage: Stage::Working(handshake, _), .. }) = pending {
             self.settle(key, peer, handshake.resume(done));
         }
     }
@@ -392,11 +393,12 @@ impl TcpListener {
                 // It is in the table before the work can be done, so that it is found there.
                 let mut table = lock(&self.table);
                 let deadline = self.deadline(&handshake);
-                let stage = Stage::Working(handshake);
+                let place = Arc::new(Place::default());
+                let stage = Stage::Working(handshake, place.clone());
                 table.insert(key, Pending { peer, deadline, stage });
                 self.set_alarm(&mut table);
                 drop(table);
-                if let Err(error) = self.completions.start(key, work) {
+                if let Err(error) = self.completions.start(&place, key, work) {
                     lock(&self.table).take(key);
                     self.refuse(peer, HandshakeError::OurSide { what: error.to_string() });
                 }
@@ -447,7 +449,7 @@ impl TcpListener {
         loop {
             let expired = lock(&self.table).take_expired(Instant::now());
             let Some(Pending { peer, stage, .. }) = expired else { break };
-            let (Stage::Handshaking(handshake) | Stage::Working(handshake)) = stage else {
+            let (Stage::Handshaking(handshake) | Stage::Working(handshake, _)) = stage else {
                 continue;
             };
             let after = limits.handshake_timeout;
@@ -468,7 +470,7 @@ impl TcpListener {
     /// Gives up the oldest handshake; returns whether there was one.
     fn give_up_oldest(&self) -> bool {
         let Some(oldest) = lock(&self.table).take_oldest() else { return false };
-        if matches!(oldest.stage, Stage::Handshaking(_) | Stage::Working(_)) {
+        if matches!(oldest.stage, Stage::Handshaking(_) | Stage::Working(..)) {
             let limit = self.context.current().policy.limits().handshakes;
             self.refuse(oldest.peer, HandshakeError::Overloaded { limit });
         }
