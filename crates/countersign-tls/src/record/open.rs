@@ -62,10 +62,10 @@ impl Opener {
     /// Hands out what is left of a record that lies opened at the front of `wire`; `None` if there
     /// is none.
     pub(super) fn take_rest(&mut self, wire: &[u8], into: &mut [u8]) -> Option<Moved> {
-        if self.rest.plain == 0 || into.is_empty() {
+        let count = self.rest.plain.min(into.len()).min(wire.len());
+        if count == 0 {
             return None;
         }
-        let count = self.rest.plain.min(into.len());
         if let (Some(from), Some(to)) = (wire.get(..count), into.get_mut(..count)) {
             to.copy_from_slice(from);
         }

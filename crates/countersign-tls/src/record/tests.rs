@@ -415,3 +415,20 @@ fn data_in_the_middle_of_a_message_gives_no_byte_whatever_the_room() {
         assert!(outcome.is_err(), "{room}: {outcome:?} {into:?}");
     }
 }
+
+/// Whoever does not bring the wire back as it was gets nothing, and not what was in his buffer.
+#[test]
+fn a_rest_that_is_not_brought_back_is_not_made_up() {
+    let mut talk = start(SUITES[1], We::Connect, usize::MAX / 2);
+    talk.open(10).unwrap();
+    talk.theirs.writer().write_all(b"12345678").unwrap();
+    talk.from_them();
+    let mut into = [0xa5; 3];
+    let taken = talk.ours.open(&mut talk.to_us, &mut into).unwrap();
+    assert_eq!((taken.found, &into), (Opened::Data(3), b"123"));
+    let mut into = [0xa5; 3];
+    let taken = talk.ours.open(&mut [], &mut into);
+    assert!(matches!(&taken, Ok(taken) if taken.found == Opened::Starved), "{taken:?} {into:?}");
+    talk.to_us.drain(..8);
+    assert_eq!(talk.open(3).unwrap().0, b"45678");
+}

@@ -11,7 +11,10 @@ use super::workers::{self, Place};
 /// Work that was begun. Dropping it forgets the outcome, and waits for nothing; what no thread has
 /// come to yet is not done then.
 #[derive(Debug)]
-pub(crate) struct Task<T>(Arc<Shared<T>>, Place);
+pub(crate) struct Task<T>(
+    Arc<Shared<T>>,
+    #[expect(dead_code, reason = "it is there to be dropped")] Place,
+);
 
 #[derive(Debug)]
 struct Shared<T> {

@@ -31,7 +31,7 @@ pub(super) enum Stage {
     /// The peer's next flight.
     Handshaking(Box<Handshake>),
     /// Work of ours that another thread does.
-    Working(Box<Handshake>, Arc<Place>),
+    Working(Box<Handshake>, #[expect(dead_code, reason = "it is there to be dropped")] Arc<Place>),
     /// The peer's end, so that it can read our alert.
     Lingering(Waiting),
 }
