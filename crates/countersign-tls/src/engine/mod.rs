@@ -11,8 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use countersign_core::{
-    Admission, Asked, Evidence, HandshakeError, Host, KerberosFailure, KerberosUse, Mechanism, PeerName, ProvedPeer,
-    SessionId, Timestamp,
+    Admission, Asked, Evidence, HandshakeError, Host, KerberosFailure, KerberosUse, Mechanism,
+    PeerName, ProvedPeer, SessionId, Timestamp,
 };
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
@@ -663,9 +663,7 @@ impl Engine {
             other => other,
         };
         match &question {
-            Question::MayConnect(admission, _)
-                if admission.kerberos() == KerberosUse::Require =>
-            {
+            Question::MayConnect(admission, _) if admission.kerberos() == KerberosUse::Require => {
                 Err(HandshakeError::KerberosRequired)
             }
             Question::MayConnect(admission, _)

@@ -75,7 +75,10 @@ impl PeerToken {
     }
 
     fn new(principal: ProvedPeer, kind: TokenKind, evidence: &Evidence, context: &Context) -> Self {
-        let claims = Claims { names: evidence.names().to_vec(), groups: evidence.groups().iter().map(ToString::to_string).collect() };
+        let claims = Claims {
+            names: evidence.names().to_vec(),
+            groups: evidence.groups().iter().map(ToString::to_string).collect(),
+        };
         let context = context.clone();
         let recent = Mutex::default();
         let inner = Inner { principal, kind, claims, delegated: None, context, recent };
@@ -173,9 +176,7 @@ impl PartialEq for PeerToken {
     /// The same principal, proved in the same way with the same claims.
     fn eq(&self, other: &Self) -> bool {
         let (one, two) = (&*self.inner, &*other.inner);
-        one.principal == two.principal
-            && one.kind == two.kind
-            && one.claims == two.claims
+        one.principal == two.principal && one.kind == two.kind && one.claims == two.claims
     }
 }
 
