@@ -205,7 +205,12 @@ impl Exchange {
                     Err(failure) => State::Failed(failure),
                 };
             }
-            (_, Frame::Refusal { reason, .. }) => self.refused(reason),
+            (state, Frame::Refusal { reason, .. }) => {
+                if let State::ExpectReply(begun) = state {
+                    begun.refused(reason);
+                }
+                self.refused(reason);
+            }
             (_, frame) => {
                 let what = format!("it sent {} out of turn", named(&frame));
                 self.fail(KerberosFailure::Protocol { what }, &[]);
