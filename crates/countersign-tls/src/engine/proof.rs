@@ -140,6 +140,16 @@ impl Engine {
         }
     }
 
+    /// Says whether a client that proves this would be let in, so that one that would not be can be
+    /// told why in time. It decides nothing: [`Self::conclude`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::conclude`].
+    pub fn would_admit(&self, proven: &Proven, now: Timestamp) -> Result<(), HandshakeError> {
+        self.joined(proven.clone(), now).map(drop)
+    }
+
     /// Ends the conversation: the proof inside it failed.
     pub fn refuse(&mut self, error: HandshakeError) -> HandshakeError {
         match &self.phase {
