@@ -153,6 +153,11 @@ const ANONYMOUS_REALM: &str = "WELLKNOWN:ANONYMOUS";
 const ANONYMOUS_NAME: &str = "WELLKNOWN/ANONYMOUS@";
 
 impl Judged {
+    /// Whose ticket it is, unconfirmed.
+    pub(crate) fn proved(&self) -> &Proved {
+        &self.proved
+    }
+
     pub(crate) fn new(context: Context, channel: Channel, asked: String, proved: Proved) -> Self {
         Self { context, channel, asked, proved }
     }

@@ -164,6 +164,28 @@ impl Exchange {
         }
     }
 
+    /// Returns, on a server, whose ticket it judged, while the client has not confirmed that yet.
+    /// Nothing may rest on it but that a client is turned away by [`Self::turn_away`].
+    pub fn unconfirmed(&self) -> Option<&Proved> {
+        match &self.state {
+            State::ExpectConfirmation(judged) => Some(judged.proved()),
+            _ => None,
+        }
+    }
+
+    /// Turns a client away whom the rules of the server do not let in, and tells it so instead of
+    /// what is ready to be sent.
+    pub fn turn_away(&mut self) {
+        if let State::ExpectConfirmation(_) = self.state {
+            self.output.clear();
+            let frame = Frame::Refusal { reason: KerberosRefusal::NotAllowed, token: Vec::new() };
+            // It has a few bytes.
+            let _ = frame.encode(&mut self.output);
+            let text = "the client was turned away".to_owned();
+            self.state = State::Failed(KerberosFailure::Other { text });
+        }
+    }
+
     /// Returns whether it is decided, one way or the other.
     pub fn is_concluded(&self) -> bool {
         matches!(self.state, State::Concluded | State::Failed(_) | State::Proved(_))
@@ -205,7 +227,12 @@ impl Exchange {
                     Err(failure) => State::Failed(failure),
                 };
             }
-            (_, Frame::Refusal { reason, .. }) => self.refused(reason),
+            (state, Frame::Refusal { reason, .. }) => {
+                if let State::ExpectReply(begun) = state {
+                    begun.refused(reason);
+                }
+                self.refused(reason);
+            }
             (_, frame) => {
                 let what = format!("it sent {} out of turn", named(&frame));
                 self.fail(KerberosFailure::Protocol { what }, &[]);

@@ -22,6 +22,7 @@ pub(crate) struct Begin {
 /// A client that waits for the server's answer.
 pub(crate) struct Begun {
     context: Context,
+    credential: InitiatorCredential,
     held: Held,
     target: Name,
     /// The service as it was asked for, with its realm, which both sides confirm.
@@ -79,7 +80,8 @@ impl Begin {
             return Err(KerberosFailure::NotMutual);
         }
         let channel = self.channel;
-        let begun = Begun { context, held, target, principal, realm, channel, flags };
+        let credential = self.credential;
+        let begun = Begun { context, credential, held, target, principal, realm, channel, flags };
         Ok((begun, step.token))
     }
 
@@ -99,6 +101,20 @@ const WANTED: Flags =
     Flags(Flags::MUTUAL.0 | Flags::REPLAY.0 | Flags::SEQUENCE.0 | Flags::INTEGRITY.0);
 
 impl Begun {
+    /// Takes note that the server refused. A ticket that is of no use to it must not be shown to it
+    /// again for as long as it is valid, where nobody but us can get another.
+    pub(crate) fn refused(&self, reason: KerberosRefusal) {
+        if matches!(
+            reason,
+            KerberosRefusal::NotInKeytab
+                | KerberosRefusal::TicketExpired
+                | KerberosRefusal::TicketOutdated
+                | KerberosRefusal::WrongKey
+        ) {
+            self.credential.forget(&self.held);
+        }
+    }
+
     /// Returns the service that the server is told of.
     pub(crate) fn asked(&self) -> &str {
         &self.principal
@@ -115,7 +131,7 @@ impl Conclude {
     }
 
     fn conclude(self) -> Result<(Proved, Vec<u8>), KerberosFailure> {
-        let Begun { mut context, held, target, principal, realm, channel, flags } = self.begun;
+        let Begun { mut context, held, target, principal, realm, channel, flags, .. } = self.begun;
         let failed = |call| diagnose(call, &At::Concluding { service: &principal });
         let binding = channel.binding();
         let step = context
@@ -158,6 +174,7 @@ impl Conclude {
 
 impl Explain {
     pub(crate) fn run(self) -> Outcome {
+        self.begun.refused(self.reason);
         let Begun { mut context, held, target, channel, flags, .. } = self.begun;
         let binding = channel.binding();
         let (credential, token) = (held.credential(), Some(self.token.as_slice()));

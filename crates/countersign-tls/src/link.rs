@@ -19,7 +19,7 @@ use crate::record::Records;
 #[derive(Debug)]
 pub(crate) enum Link {
     /// No client has greeted yet.
-    Greeting(Greeting),
+    Greeting(Box<Greeting>),
     /// A handshake of TLS 1.3.
     Handshake(Box<Handshake>),
     /// What follows on it.

@@ -182,7 +182,10 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
             Error::Handshake { source, .. } => match source {
-                HandshakeError::TimedOut { .. } => io::ErrorKind::TimedOut,
+                HandshakeError::TimedOut { .. }
+                | HandshakeError::Kerberos(KerberosFailure::TimedOut { .. }) => {
+                    io::ErrorKind::TimedOut
+                }
                 HandshakeError::Truncated => io::ErrorKind::UnexpectedEof,
                 HandshakeError::Changed { .. } | HandshakeError::RefusedByPeer { .. } => {
                     io::ErrorKind::ConnectionAborted

@@ -93,7 +93,6 @@ struct Preparing {
     generation: Arc<Generation>,
     asked: Asked,
     cleartext: Cleartext,
-    offer: KerberosUse,
     party: Party,
     tickets: Task<Result<Holder, KerberosFailure>>,
     started: Instant,
@@ -513,16 +512,28 @@ impl Socket {
                     Some(service) if kerberos != KerberosUse::Off => {
                         let party = generation.kerberos.client(&service, credentials);
                         let (party, credential) = self.or_refused(address, party)?;
+                        if kerberos == KerberosUse::Require {
+                            // There is no other way, so the tickets are looked for when they are
+                            // needed: one wait for another thread instead of two.
+                            let engine = Engine::client_offering(
+                                &generation.client,
+                                asked,
+                                kerberos,
+                                clock::now(),
+                            );
+                            let engine = self.or_refused(address, engine)?;
+                            let handshake = Handshake::new(socket, engine, cleartext);
+                            return self.settle(handshake.with_party(party).advance(), address);
+                        }
                         let tickets = Task::start(move || credential.holder());
                         let tickets = tickets.map_err(Error::io("start a thread for Kerberos"));
                         let tickets = self.or_failed(tickets)?;
-                        let (offer, started) = (kerberos, Instant::now());
+                        let started = Instant::now();
                         let preparing = Preparing {
                             socket,
                             generation,
                             asked,
                             cleartext,
-                            offer,
                             party,
                             tickets,
                             started,
@@ -545,7 +556,7 @@ impl Socket {
     }
 
     /// Waits until it is known whether we have tickets, and begins: with an offer of Kerberos if
-    /// we do, without if we do not and need not.
+    /// we do, without if we do not.
     fn continue_preparing(&mut self, time: Duration) -> Result<(), Error> {
         let State::Preparing(preparing, address) = std::mem::replace(&mut self.state, State::Spent)
         else {
@@ -565,14 +576,10 @@ impl Socket {
             }
             None => Err(KerberosFailure::TimedOut { after: time }),
         };
-        let Preparing { socket, generation, asked, cleartext, offer, party, started, .. } =
-            *preparing;
+        let Preparing { socket, generation, asked, cleartext, party, started, .. } = *preparing;
         let has_time = |holder: &Holder| holder.remaining.is_none_or(|left| !left.is_zero());
         let offer = match found {
-            Ok(holder) if has_time(&holder) || offer == KerberosUse::Require => offer,
-            Err(failure) if offer == KerberosUse::Require => {
-                return self.or_refused(address, Err(failure));
-            }
+            Ok(holder) if has_time(&holder) => KerberosUse::Prefer,
             Err(failure @ KerberosFailure::TimedOut { .. }) => {
                 return self.or_refused(address, Err(failure));
             }

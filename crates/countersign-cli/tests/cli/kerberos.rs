@@ -88,7 +88,7 @@ fn refusals_name_the_reason_and_what_to_try() {
     connect("alice", "postgres/nobody.example.test").said(&["KDC", "postgres/nobody.example.test"]);
     connect("alice", "HTTP/www.example.test").ended(3).said(&["broke off the Kerberos proof"]);
     connect("alice", "bob@EXAMPLE.TEST").ended(2).said(&["user-to-user is not provided"]);
-    connect("alice", SERVICE).ended(3).wrote("");
+    connect("alice", SERVICE).ended(3).wrote("").said(&["its rules do not let us in", "[[allow]]"]);
     server.wait_for(|line| {
         line.contains("alice@EXAMPLE.TEST is not allowed here: allowed are bob@EXAMPLE.TEST")
     });

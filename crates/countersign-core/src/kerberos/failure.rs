@@ -378,6 +378,9 @@ fn refusal_hint(reason: KerberosRefusal) -> &'static str {
         KerberosRefusal::RealmNotAllowed => {
             "the peer's administrator adds our realm to kerberos.realms, if it is to be trusted"
         }
+        KerberosRefusal::NotAllowed => {
+            "the peer's administrator adds an [[allow]] rule for our principal, if it is to be let in"
+        }
         KerberosRefusal::WrongService => "correct the name that was asked for",
         KerberosRefusal::Ticketless => {
             "the client's log says why it has no ticket; `kinit` there may be all it takes"

@@ -19,6 +19,8 @@ pub enum KerberosRefusal {
     OwnTrouble,
     /// Its keytab is older than the ticket.
     KeytabOutdated,
+    /// Its rules do not let us in.
+    NotAllowed,
     /// The ticket does not say for which connection it was made.
     NotBound,
     /// Its keytab has no key for the service.
@@ -44,7 +46,7 @@ pub enum KerberosRefusal {
 }
 
 impl KerberosRefusal {
-    const ALL: [(u8, Self, &'static str); 16] = [
+    const ALL: [(u8, Self, &'static str); 17] = [
         (0, Self::Other, "it gave no reason"),
         (1, Self::BindingMismatch, "the ticket was made for another connection"),
         (2, Self::NotBound, "the ticket is not bound to the connection"),
@@ -61,6 +63,7 @@ impl KerberosRefusal {
         (13, Self::Ticketless, "it could not get a ticket"),
         (14, Self::OwnTrouble, "its own Kerberos set-up does not serve"),
         (15, Self::Protocol, "we broke the protocol, as it sees it"),
+        (16, Self::NotAllowed, "it knows who we are, and its rules do not let us in"),
     ];
 
     /// Returns the number under which it travels.

@@ -203,8 +203,8 @@ struct KerberosText {
 
 impl KerberosText {
     fn into_rule(self) -> Result<KerberosRule, &'static str> {
-        if self.client_keytab.is_some() && self.principal.is_none() {
-            return Err("[kerberos] needs a principal for its client-keytab");
+        if self.client_keytab.is_some() != self.principal.is_some() {
+            return Err("[kerberos] needs client-keytab and principal, or neither");
         }
         if self.client_keytab.is_some() && self.cache.is_some() {
             return Err("[kerberos] needs cache or client-keytab, not both");

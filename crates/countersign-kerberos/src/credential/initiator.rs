@@ -127,6 +127,12 @@ impl InitiatorCredential {
         Ok(held)
     }
 
+    /// Makes the next who needs them acquire them anew, if these are still the ones that are held.
+    pub(crate) fn forget(&self, stale: &Held) {
+        let is_it = |held: &mut Held| Arc::ptr_eq(&held.credential, &stale.credential);
+        self.lock().take_if(is_it);
+    }
+
     /// Returns where these come from, in words.
     pub(crate) fn place(&self) -> String {
         match &self.0.source {

@@ -4,18 +4,19 @@ use std::thread;
 use std::time::Duration;
 
 use countersign_core::{KerberosFailure, KerberosRefusal};
+use countersign_kerberos::{Exchange, InitiatorCredential, Proved, Terms};
 use countersign_lab::{Realm, elsewhere, peer_of_elsewhere};
 
 use crate::failures::check;
-use crate::world::{SERVER, client, in_realm, over, server, talk};
+use crate::world::{SERVER, channel, client, in_realm, over, server, service, talk, work};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs the client where the clock is another, and the server here.
 fn client_elsewhere(
     clock: &str,
-    at_client: fn(&Realm, Result<countersign_kerberos::Proved, KerberosFailure>),
-    at_server: fn(Result<countersign_kerberos::Proved, KerberosFailure>),
+    at_client: fn(&Realm, Result<Proved, KerberosFailure>),
+    at_server: fn(Result<Proved, KerberosFailure>),
 ) {
     in_realm(|realm| {
         if let Some(mut stream) = peer_of_elsewhere() {
@@ -34,13 +35,8 @@ fn a_ticket_that_has_expired_is_said_so() {
     in_realm(|realm| {
         let cache = realm.ticket("bob", "bob", &["-l", "1s"]);
         thread::sleep(Duration::from_secs(2));
-        let bob = countersign_kerberos::InitiatorCredential::cache(&cache);
-        let client = countersign_kerberos::Exchange::initiate(
-            &crate::world::service(SERVER),
-            bob,
-            crate::world::channel(1),
-            countersign_kerberos::Terms::default(),
-        );
+        let bob = InitiatorCredential::cache(&cache);
+        let client = Exchange::initiate(&service(SERVER), bob, channel(1), Terms::default());
         let ending = talk(client, server(realm, "server"));
         check!(ending.client.unwrap_err(), KerberosFailure::TicketExpired { .. }, "has expired");
         let reason = KerberosRefusal::TicketExpired;
@@ -113,11 +109,11 @@ fn a_client_that_got_its_ticket_by_its_wrong_clock_is_right_again() {
             // it is off.
             at_client.unwrap_err();
             let cache = realm.ticket("bob", "bob-ahead", &[]);
-            let client = countersign_kerberos::Exchange::initiate(
-                &crate::world::service(SERVER),
-                countersign_kerberos::InitiatorCredential::cache(&cache),
-                crate::world::channel(1),
-                countersign_kerberos::Terms::default(),
+            let client = Exchange::initiate(
+                &service(SERVER),
+                InitiatorCredential::cache(&cache),
+                channel(1),
+                Terms::default(),
             );
             let mut again =
                 std::net::TcpStream::connect(std::fs::read_to_string(realm.path("again")).unwrap())
@@ -158,7 +154,7 @@ fn a_server_may_allow_less_skew() {
         let configuration = realm.other_configuration("strict.conf", part, strict);
         let mut elsewhere = elsewhere(&[("KRB5_CONFIG", &configuration)], None);
         let mut client = client(realm, SERVER);
-        crate::world::work(&mut client);
+        work(&mut client);
         thread::sleep(Duration::from_secs(3));
         over(&mut elsewhere.stream, client).unwrap_err();
         drop(elsewhere.stream);
@@ -171,10 +167,10 @@ fn a_server_may_allow_less_skew() {
 fn a_ticket_is_good_a_little_longer_where_clocks_differ() {
     in_realm(|realm| {
         if let Some(mut stream) = peer_of_elsewhere() {
-            let cache = countersign_kerberos::InitiatorCredential::cache(&realm.file("short"));
-            let asked = crate::world::service(SERVER);
-            let (channel, terms) = (crate::world::channel(1), Default::default());
-            let client = countersign_kerberos::Exchange::initiate(&asked, cache, channel, terms);
+            let cache = InitiatorCredential::cache(&realm.file("short"));
+            let asked = service(SERVER);
+            let (channel, terms) = (channel(1), Terms::default());
+            let client = Exchange::initiate(&asked, cache, channel, terms);
             over(&mut stream, client).unwrap();
             return;
         }

@@ -3,7 +3,8 @@
 use countersign_core::{KerberosFailure, KerberosRefusal, Outdated};
 
 use crate::failures::check;
-use crate::world::{client, in_own_realm, keys, server, talk};
+use crate::world::{channel, client, in_own_realm, keys, server, service, talk};
+use countersign_kerberos::{Exchange, InitiatorCredential, Terms};
 use countersign_lab::Kdc;
 
 const ROTATING: &str = "host/rotating.example.test";
@@ -80,13 +81,7 @@ fn keys_are_those_of_the_moment_when_they_were_loaded() {
         let before = keys(realm, "changing");
         std::fs::copy(realm.path("new"), realm.path("changing")).unwrap();
         let after = keys(realm, "changing");
-        let accept = |keys| {
-            countersign_kerberos::Exchange::accept(
-                keys,
-                crate::world::channel(1),
-                countersign_kerberos::Terms::default(),
-            )
-        };
+        let accept = |keys| Exchange::accept(keys, channel(1), Terms::default());
         // No file is looked at any more, so both go on as they are.
         std::fs::remove_file(realm.path("changing")).unwrap();
         talk(client(realm, ROTATING), accept(before.clone())).server.unwrap();
@@ -95,4 +90,37 @@ fn keys_are_those_of_the_moment_when_they_were_loaded() {
         talk(client(realm, ROTATING), accept(before)).server.unwrap_err();
         talk(client(realm, ROTATING), accept(after)).server.unwrap();
     });
+}
+
+#[test]
+fn a_client_with_a_keytab_gets_a_new_ticket_by_itself() {
+    in_own_realm(
+        |kdc| {
+            kdc.add(&["alice", ROTATING]);
+            kdc.keytab("alice.keytab", &["alice"]);
+            kdc.keytab("old", &[ROTATING]);
+        },
+        |realm| {
+            let keytab = realm.file("alice.keytab");
+            let alice = InitiatorCredential::client_keytab(&keytab, "alice");
+            let talk = |keytab: &str| {
+                let (asked, terms) = (service(ROTATING), Terms::default());
+                let client = Exchange::initiate(&asked, alice.clone(), channel(1), terms);
+                talk(client, server(realm, keytab))
+            };
+            talk("old").client.unwrap();
+            realm.rotate(ROTATING);
+            realm.keytab("new", &[ROTATING]);
+            realm.forget_key("new", ROTATING, 1);
+            // It shows the ticket that it has, and learns that it is of no use.
+            let failure = talk("new").client.unwrap_err();
+            let expected = KerberosRefusal::TicketOutdated;
+            assert!(
+                matches!(&failure, KerberosFailure::RefusedByPeer { reason, .. }
+                    if *reason == expected),
+                "{failure:?}"
+            );
+            talk("new").client.unwrap();
+        },
+    );
 }

@@ -3,6 +3,10 @@
 mod first_bytes;
 use first_bytes::{FIRST_BYTES, is_client_greeting, looks_like_tls, not_tls};
 
+mod judge_anew;
+
+mod open;
+
 mod proof;
 pub use proof::{ProofBinding, Proven};
 
@@ -11,8 +15,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use countersign_core::{
-    Admission, Asked, Evidence, HandshakeError, Host, KerberosFailure, KerberosUse, Mechanism,
-    PeerName, ProvedPeer, SessionId, Timestamp,
+    Admission, Asked, Evidence, HandshakeError, Host, KerberosUse, Mechanism, PeerName, ProvedPeer,
+    SessionId, Timestamp,
 };
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
@@ -20,13 +24,11 @@ use rustls::{AlertDescription, ClientConnection, Connection, ProtocolVersion, Se
 use rustls_pki_types::{CertificateDer, ServerName};
 
 use crate::config::{ClientConfig, ServerConfig};
-use crate::credential::TrustAnchors;
 use crate::error::{alert_for, from_rustls};
 use crate::exporter::ExporterSecret;
 use crate::handshake::Handshake;
-use crate::link::{Greeting, Link, alert_in_clear};
+use crate::link::{Link, alert_in_clear};
 use crate::scope::{self, Answer, Question};
-use crate::verify::verify_peer;
 
 /// Sealed bytes that may wait to be transmitted, and the size of one write to the socket. Three
 /// records: a fourth would pass one loopback segment and the 64 KiB of segmentation offload, which
@@ -188,7 +190,7 @@ impl Engine {
         let offer = admission.kerberos();
         let question = Arc::new(Question::MayConnect(admission, peer));
         if offer != KerberosUse::Off {
-            let link = Link::Greeting(Greeting::default());
+            let link = Link::Greeting(Box::default());
             let choice = Some(config.clone());
             return Ok(Self { choice, ..Self::new(link, false, question, offer) });
         }
@@ -467,108 +469,6 @@ impl Engine {
         taken
     }
 
-    /// Hands out plaintext that has arrived by [`Self::handle_input`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::open_from`].
-    pub fn open(&mut self, into: &mut [u8]) -> Result<Opened, HandshakeError> {
-        // With no bytes nobody asks for the time.
-        let now = Timestamp::from_secs(0);
-        self.open_from(&mut [], into, now).map(|(_, opened)| opened)
-    }
-
-    /// Hands out plaintext straight from `wire`, and returns how many bytes of that were used. They
-    /// must be taken off its front, and the rest must be there at the next call as this one left
-    /// it: opened, perhaps, where it did not fit.
-    ///
-    /// # Errors
-    ///
-    /// Whatever ended the conversation; plaintext that arrived before is handed out first, if the
-    /// evidence was.
-    pub fn open_from(
-        &mut self,
-        wire: &mut [u8],
-        into: &mut [u8],
-        now: Timestamp,
-    ) -> Result<(usize, Opened), HandshakeError> {
-        if !self.is_evidence_out {
-            return match &self.phase {
-                Phase::Failed(error) => Err(error.clone()),
-                _ => Ok((0, Opened::Starved)),
-            };
-        }
-        if !self.opened.is_empty() {
-            return Ok((0, Opened::Data(take_front(&mut self.opened, into))));
-        }
-        if let Link::Buffered(_) = self.link {
-            return self.open_buffered(wire, into, now);
-        }
-        match (self.open_records(wire, into), &self.phase) {
-            (Ok((_, Opened::Starved)), Phase::Failed(error)) => Err(error.clone()),
-            (Err(error), _) => Err(self.fail(error)),
-            (opened, _) => opened,
-        }
-    }
-
-    fn open_records(
-        &mut self,
-        wire: &mut [u8],
-        into: &mut [u8],
-    ) -> Result<(usize, Opened), HandshakeError> {
-        let Link::Records(records) = &mut self.link else { return Ok((0, Opened::Starved)) };
-        let mut used = 0;
-        // What came with the last of the handshake is completed to whole records first.
-        while !self.incoming.is_empty() {
-            let taken = records.open(&mut self.incoming, into)?;
-            self.incoming.drain(..taken.wire);
-            if taken.found != Opened::Starved {
-                return Ok((used, taken.found));
-            }
-            let rest = wire.get(used..).unwrap_or_default();
-            let missing = missing_of_record(&self.incoming).min(rest.len());
-            if self.incoming.is_empty() {
-                self.incoming = Vec::new();
-            } else if missing == 0 {
-                return Ok((used, Opened::Starved));
-            } else {
-                self.incoming.extend_from_slice(rest.get(..missing).unwrap_or_default());
-                used += missing;
-            }
-        }
-        let taken = records.open(wire.get_mut(used..).unwrap_or_default(), into)?;
-        Ok((used + taken.wire, taken.found))
-    }
-
-    fn open_buffered(
-        &mut self,
-        wire: &[u8],
-        into: &mut [u8],
-        now: Timestamp,
-    ) -> Result<(usize, Opened), HandshakeError> {
-        let mut used = 0;
-        loop {
-            let Link::Buffered(connection) = &mut self.link else { break };
-            match io::Read::read(&mut connection.reader(), into) {
-                Ok(0) if into.is_empty() => return Ok((used, Opened::Data(0))),
-                Ok(0) => return Ok((used, Opened::Closed)),
-                Ok(count) => return Ok((used, Opened::Data(count))),
-                Err(_) => {}
-            }
-            if let Phase::Failed(error) = &self.phase {
-                return Err(error.clone());
-            }
-            let rest = wire.get(used..).unwrap_or_default();
-            // An error is told when the plaintext before it has been.
-            match self.feed(rest, now) {
-                Ok(0) => break,
-                Ok(count) => used += count,
-                Err(_) => used = wire.len(),
-            }
-        }
-        Ok((used, Opened::Starved))
-    }
-
     /// Writes what waits for the peer, as much as `wire` takes in one call.
     ///
     /// # Errors
@@ -621,78 +521,6 @@ impl Engine {
     /// Returns what was asked of the peer.
     pub fn question(&self) -> &Question {
         &self.question
-    }
-
-    /// Judges once more what the peer has proved, as if it were shown now, for this question and
-    /// these anchors.
-    ///
-    /// # Errors
-    ///
-    /// Why the connection would not be made.
-    pub fn judge_anew(
-        &self,
-        question: &Question,
-        anchors: &TrustAnchors,
-        now: Timestamp,
-    ) -> Result<(), HandshakeError> {
-        let proven = match &self.proven {
-            Some(proven) => proven,
-            None => return self.judge_certificate_anew(question, anchors, now),
-        };
-        if proven.expires.is_some_and(|expires| expires < now) {
-            let detail = "it was good when the connection was made".to_owned();
-            return Err(HandshakeError::Kerberos(KerberosFailure::TicketExpired { detail }));
-        }
-        let mut names = vec![proven.name.clone()];
-        match question {
-            Question::IsServer(Asked::Name { name, .. })
-            | Question::MayBeServer(Asked::Name { name, .. }) => {
-                if is_first(name, &names) {
-                    return Ok(());
-                }
-                Err(HandshakeError::WrongPeer {
-                    asked: Box::new(name.clone()),
-                    proved: proof::describe(&names),
-                    why: None,
-                })
-            }
-            Question::IsServer(_) | Question::MayBeServer(_) => Ok(()),
-            Question::MayConnect(admission, address) | Question::WhoElse(admission, address) => {
-                let also = Question::WhoElse(admission.clone(), *address);
-                if let Ok(answer) = verify_peer(anchors, &self.chain, &also, now) {
-                    names.extend(answer.names);
-                }
-                let plain: Vec<PeerName> = names.iter().map(|it| it.name().clone()).collect();
-                admission.admit_member(*address, &plain, &proven.groups).map_err(|why| {
-                    HandshakeError::NotAllowed { peer: proof::describe(&names), why }
-                })
-            }
-        }
-    }
-
-    fn judge_certificate_anew(
-        &self,
-        question: &Question,
-        anchors: &TrustAnchors,
-        now: Timestamp,
-    ) -> Result<(), HandshakeError> {
-        // Only a proof inside the connection could defer the verdict, and there was none.
-        let question = match question.clone() {
-            Question::MayBeServer(asked) => Question::IsServer(asked),
-            Question::WhoElse(admission, address) => Question::MayConnect(admission, address),
-            other => other,
-        };
-        match &question {
-            Question::MayConnect(admission, _) if admission.kerberos() == KerberosUse::Require => {
-                Err(HandshakeError::KerberosRequired)
-            }
-            Question::MayConnect(admission, _)
-                if self.chain.is_empty() && admission.admits_anonymous() =>
-            {
-                Ok(())
-            }
-            _ => verify_peer(anchors, &self.chain, &question, now).map(drop),
-        }
     }
 
     /// Ends the conversation: the peer is told that we send no more, and nothing that it sent is
@@ -867,31 +695,6 @@ fn server_link(config: Arc<rustls::ServerConfig>, is_lax: bool) -> Result<Link, 
     }
     let connection = UnbufferedServerConnection::new(config)?;
     Ok(Link::Handshake(Box::new(Handshake::server(connection))))
-}
-
-/// Returns how many bytes the record that `wire` begins with lacks; of its header, if that is not
-/// whole.
-fn missing_of_record(wire: &[u8]) -> usize {
-    const HEADER: usize = 5;
-    match wire {
-        [_, _, _, high, low, rest @ ..] => {
-            usize::from(u16::from_be_bytes([*high, *low])).saturating_sub(rest.len())
-        }
-        _ => HEADER - wire.len(),
-    }
-}
-
-/// Moves bytes from the front of `from`, as many as fit, and returns how many.
-fn take_front(from: &mut Vec<u8>, into: &mut [u8]) -> usize {
-    let count = from.len().min(into.len());
-    if let (Some(to), Some(from)) = (into.get_mut(..count), from.get(..count)) {
-        to.copy_from_slice(from);
-    }
-    from.drain(..count);
-    if from.is_empty() {
-        *from = Vec::new();
-    }
-    count
 }
 
 /// What follows on the handshake of TLS.

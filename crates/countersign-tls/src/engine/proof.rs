@@ -53,6 +53,9 @@ impl Proven {
 /// How much of a proof is opened at once: one record.
 const PART: usize = 1 << 14;
 
+/// How often the keys may change while a proof is under way.
+const UPDATES: u64 = 8;
+
 impl Engine {
     /// Returns bytes of the proof that have arrived; none before more input. Say with
     /// [`Self::consume_proof`] how many were used: what is left belongs to the application.
@@ -84,6 +87,11 @@ impl Engine {
             Link::Records(records) => {
                 let taken = records.open(&mut self.incoming, &mut part)?;
                 self.incoming.drain(..taken.wire);
+                // Each costs us a derivation, and a proof is short.
+                if records.updates() > UPDATES {
+                    let what = "it changed its keys again and again in a proof".to_owned();
+                    return Err(HandshakeError::Protocol { what });
+                }
                 taken.found
             }
             Link::Buffered(connection) => {
@@ -138,6 +146,16 @@ impl Engine {
                 Err(self.fail(HandshakeError::OurSide { what }))
             }
         }
+    }
+
+    /// Says whether a client that proves this would be let in, so that one that would not be can be
+    /// told why in time. It decides nothing: [`Self::conclude`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::conclude`].
+    pub fn would_admit(&self, proven: &Proven, now: Timestamp) -> Result<(), HandshakeError> {
+        self.joined(proven.clone(), now).map(drop)
     }
 
     /// Ends the conversation: the proof inside it failed. The peer, which may be done with its part

@@ -86,7 +86,8 @@ impl Sealer {
 
     fn seal(&mut self, kind: u8, plain: &[u8]) -> Result<(), HandshakeError> {
         if self.batch.capacity() == 0 {
-            self.batch = SPARE.take();
+            // A thread that is ending has none any more.
+            self.batch = SPARE.try_with(Cell::take).unwrap_or_default();
         }
         let length = plain.len() + 1 + TAG;
         let [high, low] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
@@ -121,7 +122,7 @@ impl Sealer {
         if self.sent == self.batch.len() {
             let mut batch = std::mem::take(&mut self.batch);
             batch.clear();
-            SPARE.set(batch);
+            let _ = SPARE.try_with(|spare| spare.set(batch));
             (self.sent, self.plain) = (0, 0);
         }
         Ok(count)

@@ -94,7 +94,7 @@ fn start(suite: SupportedCipherSuite, we: We, piece: usize) -> Talk {
 
 impl Talk {
     /// Carries what our end has to say to the stranger, and returns what that read.
-    fn to_them(&mut self) -> Vec<u8> {
+    fn carry_ours(&mut self) -> Vec<u8> {
         let mut plain = Vec::new();
         while self.ours.wants_transmit() {
             let mut out = Vec::new();
@@ -112,7 +112,7 @@ impl Talk {
     }
 
     /// Takes what the stranger has to say onto the wire.
-    fn from_them(&mut self) {
+    fn carry_theirs(&mut self) {
         while self.theirs.wants_write() {
             self.theirs.write_tls(&mut self.to_us).unwrap();
         }
@@ -151,7 +151,7 @@ fn both_roles_and_all_suites_talk_to_a_stranger() {
                         let taken = talk.ours.seal(rest);
                         assert!(taken > 0);
                         rest = &rest[taken..];
-                        received.extend(talk.to_them());
+                        received.extend(talk.carry_ours());
                     }
                     assert!(received == sent, "{suite:?} {we:?} {size}");
 
@@ -160,7 +160,7 @@ fn both_roles_and_all_suites_talk_to_a_stranger() {
                     while !rest.is_empty() {
                         let taken = talk.theirs.writer().write(rest).unwrap();
                         rest = &rest[taken..];
-                        talk.from_them();
+                        talk.carry_theirs();
                         received.extend(talk.open(1 + size / 3).unwrap().0);
                     }
                     assert!(received == sent, "{suite:?} {we:?} {size} back");
@@ -205,7 +205,7 @@ fn however_bytes_are_cut_they_are_the_same() {
             if let Opened::Data(count) = taken.found {
                 received.extend(&into[..count]);
             }
-            assert!(talk.to_them().is_empty());
+            assert!(talk.carry_ours().is_empty());
         }
         while talk.theirs.wants_write() {
             talk.theirs.write_tls(&mut pending).unwrap();
@@ -224,19 +224,19 @@ fn keys_change_when_either_side_wants_it_and_when_they_are_worn() {
             // rustls asks for ours too.
             talk.theirs.refresh_traffic_keys().unwrap();
             talk.theirs.writer().write_all(b"after").unwrap();
-            talk.from_them();
+            talk.carry_theirs();
             assert_eq!(talk.open(100).unwrap().0, b"after");
             let before = talk.ours.updates();
             assert!(talk.ours.wants_transmit(), "{round}");
-            assert!(talk.to_them().is_empty());
+            assert!(talk.carry_ours().is_empty());
             assert_eq!(talk.ours.updates(), before + 1);
             assert_eq!(talk.ours.seal(b"hello"), 5);
-            assert_eq!(talk.to_them(), b"hello");
+            assert_eq!(talk.carry_ours(), b"hello");
         }
         talk.ours.sealer.wear_out();
         let before = talk.ours.updates();
         assert_eq!(talk.ours.seal(b"with a new key"), 14);
-        assert_eq!(talk.to_them(), b"with a new key");
+        assert_eq!(talk.carry_ours(), b"with a new key");
         assert_eq!(talk.ours.updates(), before + 1);
     }
 }
@@ -246,11 +246,11 @@ fn a_peer_that_asks_for_keys_without_end_costs_one_answer_and_is_refused() {
     let mut talk = start(SUITES[1], We::Listen, usize::MAX / 2);
     for _ in 0..super::IDLE_RECORDS {
         talk.theirs.refresh_traffic_keys().unwrap();
-        talk.from_them();
+        talk.carry_theirs();
         assert_eq!(talk.open(100).unwrap().1, Opened::Starved);
     }
     talk.theirs.refresh_traffic_keys().unwrap();
-    talk.from_them();
+    talk.carry_theirs();
     let error = talk.open(100).unwrap_err();
     assert!(matches!(&error, HandshakeError::Protocol { what } if what.contains("in a row")));
     // The alert, and no answer for each of them.
@@ -266,13 +266,13 @@ fn an_end_is_said_and_heard() {
         let mut talk = start(SUITES[0], we, usize::MAX / 2);
         talk.theirs.writer().write_all(b"last words").unwrap();
         talk.theirs.send_close_notify();
-        talk.from_them();
+        talk.carry_theirs();
         assert_eq!(talk.open(100).unwrap(), (b"last words".to_vec(), Opened::Closed));
         assert!(talk.ours.peer_has_closed());
         assert_eq!(talk.ours.seal(b"still"), 5, "the other direction is open");
         talk.ours.close();
         assert_eq!(talk.ours.seal(b"more"), 0);
-        assert_eq!(talk.to_them(), b"still");
+        assert_eq!(talk.carry_ours(), b"still");
         assert!(talk.theirs.process_new_packets().unwrap().peer_has_closed());
     }
 }
@@ -284,7 +284,7 @@ fn whatever_is_changed_on_the_way_ends_the_conversation_and_gives_no_byte() {
             let mut talk = start(SUITES[1], We::Connect, usize::MAX / 2);
             talk.open(10).unwrap();
             talk.theirs.writer().write_all(&text(100)).unwrap();
-            talk.from_them();
+            talk.carry_theirs();
             let length = talk.to_us.len();
             talk.to_us[at.min(length - 1)] ^= 1;
             let outcome = talk.open(room);
@@ -389,9 +389,9 @@ fn records_in_clear_or_too_large_are_refused_at_once() {
 #[test]
 fn quiet_conversations_hold_no_buffers() {
     let mut talk = start(SUITES[1], We::Connect, usize::MAX / 2);
-    talk.to_them();
+    talk.carry_ours();
     assert_eq!(talk.ours.seal(&text(40_000)), 40_000);
-    assert_eq!(talk.to_them().len(), 40_000);
+    assert_eq!(talk.carry_ours().len(), 40_000);
     assert_eq!(talk.ours.sealer.held(), 0);
 }
 
@@ -422,7 +422,7 @@ fn a_rest_that_is_not_brought_back_is_not_made_up() {
     let mut talk = start(SUITES[1], We::Connect, usize::MAX / 2);
     talk.open(10).unwrap();
     talk.theirs.writer().write_all(b"12345678").unwrap();
-    talk.from_them();
+    talk.carry_theirs();
     let mut into = [0xa5; 3];
     let taken = talk.ours.open(&mut talk.to_us, &mut into).unwrap();
     assert_eq!((taken.found, &into), (Opened::Data(3), b"123"));

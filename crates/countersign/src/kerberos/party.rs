@@ -110,6 +110,7 @@ impl ProofUnderWay {
                 }
                 self.exchange.finish(work.run());
             }
+            self.screen(engine)?;
             self.exchange.transmit(&mut self.outbound);
             self.seal(engine);
             match self.exchange.poll() {
@@ -135,6 +136,20 @@ impl ProofUnderWay {
             }
             engine.consume_proof(used);
         }
+    }
+
+    /// Turns a client away as soon as its ticket has been judged, if no rule would let it in: later
+    /// it could not be told any more.
+    fn screen(&mut self, engine: &mut Engine) -> Result<(), HandshakeError> {
+        let Some(proved) = self.exchange.unconfirmed() else { return Ok(()) };
+        let verdict = proven(proved);
+        let verdict = verdict.and_then(|proven| engine.would_admit(&proven, clock::now()));
+        verdict.map_err(|error| {
+            self.exchange.turn_away();
+            self.exchange.transmit(&mut self.outbound);
+            self.seal(engine);
+            engine.refuse(error)
+        })
     }
 
     /// Gives the engine what it takes.

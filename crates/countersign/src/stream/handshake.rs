@@ -29,7 +29,7 @@ pub(crate) struct Handshake {
 
 /// How often a handshake reads before others have their turn: a peer that sends without end, as
 /// TLS permits once its own handshake is over, would keep the thread to itself.
-const READS: usize = 4;
+const READS: usize = 2;
 
 /// How far a handshake has come.
 #[derive(Debug)]

@@ -56,7 +56,8 @@ impl Inbound {
             self.size = (self.size * 2).min(self.largest);
         }
         if self.bytes.is_empty() {
-            self.bytes = SPARE.take();
+            // A thread that is ending has none any more.
+            self.bytes = SPARE.try_with(Cell::take).unwrap_or_default();
         }
         if self.bytes.len() < self.size {
             self.bytes.resize(self.size, 0);
@@ -77,8 +78,11 @@ impl Inbound {
     pub(crate) fn rest(&mut self) {
         if self.start == self.end && !self.bytes.is_empty() {
             (self.start, self.end) = (0, 0);
-            let (own, spare) = (std::mem::take(&mut self.bytes), SPARE.take());
-            SPARE.set(if own.len() < spare.len() { spare } else { own });
+            let own = std::mem::take(&mut self.bytes);
+            let _ = SPARE.try_with(|spare| {
+                let other = spare.take();
+                spare.set(if own.len() < other.len() { other } else { own });
+            });
         }
     }
 

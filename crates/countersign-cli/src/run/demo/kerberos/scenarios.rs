@@ -8,7 +8,7 @@ use countersign::{Context, Policy};
 
 use super::super::attempt::{Attempt, SECRET, attempt};
 use super::super::recorder::Recorder;
-use super::super::scenario::{Outcome, Scenario};
+use super::super::scenario::Scenario;
 use super::super::stage::{Seen, Server, name, serve};
 use super::realm::{OTHER, SERVICE};
 use crate::failure::Failure;
@@ -58,16 +58,16 @@ fn another_service(realm: &Path) -> Result<Scenario, Failure> {
 
 fn another_user(realm: &Path) -> Result<Scenario, Failure> {
     let found = meet(realm, ("db1.keytab", SERVICE), "bob.tickets")?;
-    let (is_refused, why) = match &found.seen {
+    let (is_known, why) = match &found.seen {
         Seen::Refused(error @ HandshakeError::NotAllowed { .. }) => (true, error.to_string()),
         Seen::Refused(error) => (false, error.to_string()),
-        Seen::Served(..) => (false, "not at all: the server served it".to_owned()),
+        Seen::Served(..) => (false, "it served it".to_owned()),
     };
-    let mut told = found.told("another-user", "a user whom no rule lets in asks for it", |_| {
-        (is_refused, Vec::new())
-    });
-    told.outcome = Outcome::Refused(why);
-    Ok(told)
+    Ok(found.told("another-user", "a user whom no rule lets in asks for it", |error| {
+        let is_told =
+            matches!(error, Some(HandshakeError::Kerberos(KerberosFailure::RefusedByPeer { .. })));
+        (is_known && is_told, vec![format!("the server says: {why}")])
+    }))
 }
 
 /// What came of an attempt, on both sides and on the wire.
@@ -117,12 +117,7 @@ fn meet(realm: &Path, (keytab, service): (&str, &str), tickets: &str) -> Result<
     ))?)?;
     let client = context(&format!("[kerberos]\nclient = 'require'\ncache = 'FILE:{cache}'\n"))?;
     let recorder = Recorder::before(server.address())?;
-    let attempt = match attempt(&client, recorder.address(), &name(SERVICE)) {
-        Ok(attempt) => attempt,
-        // Who is not let in learns it only when it reads.
-        Err(Failure::Library(_)) => Attempt::Wrong,
-        Err(failure) => return Err(failure),
-    };
+    let attempt = attempt(&client, recorder.address(), &name(SERVICE))?;
     let seen = server.finish()?;
     let secrets = recorder.finish()?.count(SECRET);
     Ok(Found { attempt, seen, secrets, started })
