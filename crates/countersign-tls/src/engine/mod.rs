@@ -524,9 +524,13 @@ impl Engine {
     }
 
     /// Ends the conversation: the peer is told that we send no more, and nothing that it sent is
-    /// handed out any more.
+    /// handed out any more. What was sealed and has not gone out goes no more; the peer is told
+    /// nothing then, and finds the end.
     pub fn abort(&mut self, why: HandshakeError) {
-        self.link.close();
+        match &mut self.link {
+            Link::Records(records) => records.abort(),
+            link => link.close(),
+        }
         self.is_evidence_out = false;
         self.fail(why);
     }

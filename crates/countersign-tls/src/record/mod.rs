@@ -359,6 +359,15 @@ impl Records {
         }
     }
 
+    /// Ends our direction, and takes back what has not gone out.
+    pub(crate) fn abort(&mut self) {
+        if self.sealer.forget_data() {
+            self.has_closed = true;
+        } else {
+            self.close();
+        }
+    }
+
     /// Returns why the conversation ended, if something failed.
     pub(crate) fn failure(&self) -> Option<&HandshakeError> {
         self.failure.as_ref()

@@ -52,6 +52,17 @@ impl Sealer {
         self.batch.is_empty()
     }
 
+    /// Forgets what waits, if application data is in it; returns whether there was any. Nothing can
+    /// follow then, since the peer counts records.
+    pub(super) fn forget_data(&mut self) -> bool {
+        if self.plain == 0 {
+            return false;
+        }
+        self.batch = Vec::new();
+        (self.sent, self.plain) = (0, 0);
+        true
+    }
+
     /// Returns whether more application data fits into the batch.
     pub(super) fn has_room(&self) -> bool {
         self.plain < BATCH

@@ -387,6 +387,20 @@ fn records_in_clear_or_too_large_are_refused_at_once() {
 }
 
 #[test]
+fn what_has_not_gone_out_is_taken_back() {
+    let mut talk = start(SUITES[1], We::Connect, usize::MAX / 2);
+    talk.ours.abort();
+    assert!(talk.carry_ours().is_empty());
+    assert!(talk.theirs.process_new_packets().unwrap().peer_has_closed(), "nothing waited");
+
+    let mut talk = start(SUITES[1], We::Connect, usize::MAX / 2);
+    assert_eq!(talk.ours.seal(b"not to be sent"), 14);
+    talk.ours.abort();
+    assert!(!talk.ours.wants_transmit());
+    assert_eq!(talk.ours.seal(b"more"), 0);
+}
+
+#[test]
 fn quiet_conversations_hold_no_buffers() {
     let mut talk = start(SUITES[1], We::Connect, usize::MAX / 2);
     talk.carry_ours();
