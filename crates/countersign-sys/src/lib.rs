@@ -11,13 +11,16 @@
 #![warn(missing_docs, clippy::missing_errors_doc, clippy::missing_panics_doc)]
 #![warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr)]
 
+mod adopt;
+pub use adopt::{Adopted, Progress, adopt};
+
 mod datagram;
 pub use datagram::{
     bind_datagrams, connect_datagrams, datagram_socket, local_address, receive_from, send_to,
 };
 
 mod readiness;
-pub use readiness::{Interest, ReadySet, wait};
+pub use readiness::{Interest, ReadySet, has_failed, wait};
 
 mod signal;
 pub use signal::Signal;

@@ -48,6 +48,14 @@ pub fn wait(
     }
 }
 
+/// Returns whether a socket is in error, without taking the error from it.
+pub fn has_failed(descriptor: BorrowedFd<'_>) -> bool {
+    let mut asked = [PollFd::new(&descriptor, PollFlags::empty())];
+    let polled = rustix::event::poll(&mut asked, Some(&timespec(Duration::ZERO)));
+    let [answer] = asked;
+    polled.is_ok() && answer.revents().contains(PollFlags::ERR)
+}
+
 /// A set of descriptors and one alarm, of which the next that is ready can be asked for, by any
 /// number of threads at once (epoll(7), timerfd_create(2)).
 #[derive(Debug)]

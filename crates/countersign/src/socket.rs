@@ -17,6 +17,8 @@ use crate::core::{
 use crate::stream::{Advance, Channel, Handshake, Inbound};
 use crate::{Context, Error, Incoming, PeerName, TcpListener, TcpStream};
 
+mod adopt;
+
 /// A TCP socket that is secured in stages, as Winsock's are.
 ///
 /// Security is set first, once; names at any time before the socket connects; then it connects, or
@@ -52,6 +54,7 @@ pub struct Socket {
     nonblocking: bool,
     connect_timeout: Option<Duration>,
     handshake_timeout: Option<Duration>,
+    started: Option<Instant>,
     failure: Option<HandshakeError>,
     state: State,
 }
@@ -101,6 +104,7 @@ impl Socket {
             nonblocking: false,
             connect_timeout: None,
             handshake_timeout: None,
+            started: None,
             failure: None,
             state,
         }
@@ -271,6 +275,7 @@ impl Socket {
             return Err(self.order("connect", WsaError::Inval));
         };
         self.life = life;
+        self.started = Some(Instant::now());
         let started = countersign_sys::start_connect(&descriptor, address)
             .map_err(Error::io(format!("connect to {address}")));
         self.or_failed(started)?;
@@ -508,6 +513,7 @@ impl Socket {
         });
         let again = again.map_err(Error::io(format!("connect to {address} in clear")));
         let descriptor = self.or_failed(again)?;
+        self.started = Some(Instant::now());
         let plan = ClientPlan::Clear;
         let generation = self.context.current();
         self.state = State::Connecting(descriptor, address, ConnectPlan { plan, generation });

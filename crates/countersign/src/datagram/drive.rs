@@ -104,6 +104,10 @@ impl UdpSocket {
             if state.open.as_ref().is_none_or(&done) {
                 return Ok(state);
             }
+            if state.is_interrupted {
+                let source = io::ErrorKind::ConnectionAborted.into();
+                return Err(Error::Io { doing: "go on".to_owned(), source });
+            }
             if self.is_nonblocking() {
                 // What is ready is taken out of the set, so that waiting on it is of use.
                 if self.ready.next(false).map_err(Error::io("wait"))?.is_none() {
@@ -163,7 +167,7 @@ impl UdpSocket {
     }
 
     /// Sets the alarm, if something is due before it rings.
-    fn set_alarm(&self, state: &mut State) {
+    pub(super) fn set_alarm(&self, state: &mut State) {
         let next = state.open.as_ref().and_then(|open| open.endpoint.next_deadline());
         if let Some(at) = next
             && state.alarm.is_none_or(|set| at < set || set <= Instant::now())

@@ -5,4 +5,6 @@ pub use udp::UdpSocket;
 
 mod drive;
 
+mod adopt;
+
 mod state;

@@ -33,6 +33,8 @@ pub(super) struct State {
     /// What the alarm is set to.
     pub(super) alarm: Option<Instant>,
     pub(super) is_signalled: bool,
+    /// Nobody may wait any more.
+    pub(super) is_interrupted: bool,
 }
 
 /// What exists from the first use of the network on.
@@ -96,6 +98,11 @@ impl Open {
 
     pub(super) fn has_mail(&self) -> bool {
         !self.inbox.is_empty()
+    }
+
+    /// Returns the datagram that comes next.
+    pub(super) fn first_mail(&self) -> Option<(SocketAddr, &[u8])> {
+        self.inbox.front().map(|(from, datagram)| (*from, datagram.as_slice()))
     }
 
     pub(super) fn take_mail(&mut self) -> Option<(SocketAddr, Vec<u8>)> {

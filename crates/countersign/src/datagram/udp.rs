@@ -97,16 +97,24 @@ impl UdpSocket {
     ///
     /// [`Error::Io`] if the kernel has none left.
     pub fn unbound(context: &Context, like: SocketAddr) -> Result<Self, Error> {
-        let failed = || Error::io("make a socket");
-        let socket = countersign_sys::datagram_socket(like).map_err(failed())?;
-        let ready = ReadySet::new().map_err(failed())?;
-        let mail = Signal::new().map_err(failed())?;
-        ready.add(&socket, SOCKET).map_err(failed())?;
-        ready.add(&mail, MAIL).map_err(failed())?;
+        let socket = countersign_sys::datagram_socket(like).map_err(Error::io("make a socket"))?;
         let local = match like {
             SocketAddr::V4(_) => SocketAddr::from(([0; 4], 0)),
             SocketAddr::V6(_) => SocketAddr::from(([0_u16; 8], 0)),
         };
+        Self::from_socket(context, socket, local)
+    }
+
+    pub(super) fn from_socket(
+        context: &Context,
+        socket: OwnedFd,
+        local: SocketAddr,
+    ) -> Result<Self, Error> {
+        let failed = || Error::io("make a socket");
+        let ready = ReadySet::new().map_err(failed())?;
+        let mail = Signal::new().map_err(failed())?;
+        ready.add(&socket, SOCKET).map_err(failed())?;
+        ready.add(&mail, MAIL).map_err(failed())?;
         let state = State {
             life: Lifecycle::new(SocketKind::Datagram),
             settings: None,
@@ -120,6 +128,7 @@ impl UdpSocket {
             is_awaited: false,
             alarm: None,
             is_signalled: false,
+            is_interrupted: false,
         };
         Ok(Self {
             socket,
@@ -435,7 +444,7 @@ impl Drop for UdpSocket {
     }
 }
 
-fn size(datagram: &[u8]) -> Error {
+pub(super) fn size(datagram: &[u8]) -> Error {
     if datagram.is_empty() {
         let why = "an empty datagram cannot be protected";
         return Error::Order { doing: "send", why, wsa: WsaError::Inval };

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Shutdown, TcpStream as Tcp};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use countersign_sys::{Interest, Wire, wait};
@@ -40,6 +40,9 @@ enum Protection {
 /// How long the last handle to a blocking stream waits at most for bytes that were accepted before
 /// a time-out and have not gone out (SPEC 4.11).
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How much plaintext is read ahead of the program at most.
+const AHEAD: usize = 64 * 1024;
 
 impl Channel {
     pub(super) fn secured(
@@ -82,7 +85,11 @@ impl Channel {
         }
     }
 
+    /// Returns whether the peer has reset the connection, also if nobody has read or written since.
     pub(crate) fn was_reset(&self) -> bool {
+        if countersign_sys::has_failed(self.socket.as_fd()) {
+            self.was_reset.store(true, Ordering::Relaxed);
+        }
         self.was_reset.load(Ordering::Relaxed)
     }
 
@@ -109,16 +116,83 @@ impl Channel {
             return Ok(0);
         }
         let mut inbound = lock(&self.inbound)?;
+        if let Some(ahead) = inbound.take_ahead(into) {
+            return ahead;
+        }
+        self.receive(&mut inbound, into, !self.is_nonblocking())
+    }
+
+    /// Reads what is there, and never waits, neither for the peer nor for another reader.
+    pub(crate) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        if into.is_empty() || self.read_closed.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
+        let Some(mut inbound) = try_lock(&self.inbound)? else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        if let Some(ahead) = inbound.take_ahead(into) {
+            return ahead;
+        }
+        self.receive(&mut inbound, into, false)
+    }
+
+    /// Reads what can be had without waiting ahead of the program, up to `most` bytes of it, and
+    /// returns how many there are and whether the end or an error comes after them.
+    pub(crate) fn look_ahead(&self, most: usize) -> io::Result<(usize, bool)> {
+        // A reader that waits has found nothing.
+        let Some(mut inbound) = try_lock(&self.inbound)? else { return Ok((0, false)) };
+        self.fill_ahead(&mut inbound, most.min(AHEAD), false);
+        Ok((inbound.ahead().len(), inbound.is_over()))
+    }
+
+    /// Reads, and leaves what it read for the next read.
+    pub(crate) fn peek(&self, into: &mut [u8]) -> io::Result<usize> {
+        if into.is_empty() || self.read_closed.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
+        let mut inbound = lock(&self.inbound)?;
+        self.fill_ahead(&mut inbound, into.len().min(AHEAD), !self.is_nonblocking());
+        let from = inbound.ahead();
+        if from.is_empty() {
+            // The end is said as often as it is asked for, and so is what the engine failed of.
+            return inbound
+                .take_ahead(into)
+                .unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()));
+        }
+        let count = from.len().min(into.len());
+        if let (Some(to), Some(from)) = (into.get_mut(..count), from.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        Ok(count)
+    }
+
+    /// Reads ahead until there are `most` bytes, or no more without waiting; `wait` says whether
+    /// to wait for the first ones.
+    fn fill_ahead(&self, inbound: &mut Inbound, most: usize, wait: bool) {
+        let mut piece = [0; 4096];
+        while inbound.ahead().len() < most && !inbound.is_over() {
+            let room = (most - inbound.ahead().len()).min(piece.len());
+            let Some(into) = piece.get_mut(..room) else { return };
+            match self.receive(inbound, into, wait && inbound.ahead().is_empty()) {
+                Ok(0) => inbound.keep_end(Ok(())),
+                Ok(count) => inbound.keep_ahead(into.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => inbound.keep_end(Err(error)),
+            }
+        }
+    }
+
+    fn receive(&self, inbound: &mut Inbound, into: &mut [u8], wait: bool) -> io::Result<usize> {
         let Protection::Tls { engine, .. } = &self.protection else {
-            return self.read_clear(&mut inbound, into);
+            return self.read_clear(inbound, into, wait);
         };
         loop {
-            match self.open(&mut *lock(engine)?, &mut inbound, into)? {
+            match self.open(&mut *lock(engine)?, inbound, into)? {
                 Opened::Data(count) => return Ok(count),
                 Opened::Closed => return Ok(0),
                 _ => {}
             }
-            let received = inbound.receive(self.socket.as_fd(), !self.is_nonblocking());
+            let received = inbound.receive(self.socket.as_fd(), wait);
             if self.noting_reset(received)? == 0 {
                 if self.read_closed.load(Ordering::Relaxed) {
                     return Ok(0);
@@ -174,10 +248,10 @@ impl Channel {
         }
     }
 
-    fn read_clear(&self, inbound: &mut Inbound, into: &mut [u8]) -> io::Result<usize> {
+    fn read_clear(&self, inbound: &mut Inbound, into: &mut [u8], wait: bool) -> io::Result<usize> {
         let early = inbound.unused();
         if early.is_empty() {
-            let received = countersign_sys::receive(&self.socket, into, !self.is_nonblocking());
+            let received = countersign_sys::receive(&self.socket, into, wait);
             return self.noting_reset(received);
         }
         let count = early.len().min(into.len());
@@ -189,12 +263,17 @@ impl Channel {
     }
 
     pub(crate) fn write(&self, plain: &[u8]) -> io::Result<usize> {
+        self.send(plain, !self.is_nonblocking())
+    }
+
+    /// Writes, and waits for room only if `wait` says so.
+    pub(crate) fn send(&self, plain: &[u8], may_wait: bool) -> io::Result<usize> {
         if self.write_closed.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let engine = match &self.protection {
             Protection::Tls { engine, .. } => engine,
-            Protection::Clear => return self.write_clear(plain),
+            Protection::Clear => return self.write_clear(plain, may_wait),
         };
         let mut deadline = None;
         let mut done = 0;
@@ -220,7 +299,7 @@ impl Channel {
                 continue;
             }
             drop(guard);
-            if self.is_nonblocking() {
+            if !may_wait {
                 // What was sealed is accepted; the rest of it goes with the next call.
                 return if done > 0 { Ok(done) } else { Err(io::ErrorKind::WouldBlock.into()) };
             }
@@ -233,13 +312,11 @@ impl Channel {
         }
     }
 
-    fn write_clear(&self, plain: &[u8]) -> io::Result<usize> {
+    fn write_clear(&self, plain: &[u8], may_wait: bool) -> io::Result<usize> {
         let mut deadline = None;
         loop {
             match io::Write::write(&mut Wire::new(self.socket.as_fd()), plain) {
-                Err(error)
-                    if error.kind() == io::ErrorKind::WouldBlock && !self.is_nonblocking() =>
-                {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && may_wait => {
                     if deadline.is_none() {
                         deadline = self.write_deadline()?;
                     }
@@ -260,7 +337,7 @@ impl Channel {
         }
     }
 
-    fn flush_until(&self, deadline: Option<Instant>, may_wait: bool) -> io::Result<()> {
+    pub(super) fn flush_until(&self, deadline: Option<Instant>, may_wait: bool) -> io::Result<()> {
         let Protection::Tls { engine, .. } = &self.protection else { return Ok(()) };
         loop {
             let flushed = handshake::flush(&mut *lock(engine)?, &self.socket);
@@ -384,4 +461,15 @@ impl Drop for Channel {
 /// A lock that a panic has poisoned guards a conversation in an unknown state: it is over.
 fn lock<T>(mutex: &Mutex<T>) -> io::Result<MutexGuard<'_, T>> {
     mutex.lock().map_err(|_| io::Error::other("a thread panicked while it used this connection"))
+}
+
+/// As [`lock`], and `None` if someone else holds it.
+fn try_lock<T>(mutex: &Mutex<T>) -> io::Result<Option<MutexGuard<'_, T>>> {
+    match mutex.try_lock() {
+        Ok(guard) => Ok(Some(guard)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Poisoned(_)) => {
+            Err(io::Error::other("a thread panicked while it used this connection"))
+        }
+    }
 }
