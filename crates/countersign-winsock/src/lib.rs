@@ -24,8 +24,20 @@ pub mod abi;
 
 mod boundary;
 
+#[doc(hidden)]
+pub mod decode;
+
+mod encode;
+
 mod failure;
 pub use failure::Failure;
 
+pub mod layout;
+
 mod last_error;
 pub use last_error::{CountersignLastErrorText, WSAGetLastError, WSASetLastError};
+
+mod spn;
+pub use spn::{DsMakeSpnA, DsMakeSpnW};
+
+mod wide;
