@@ -10,7 +10,7 @@ use countersign_sys::Progress;
 
 use super::UdpSocket;
 use super::state::{Open, State, now};
-use super::udp::{order, size};
+use super::udp::{order, size, would_block};
 use crate::core::{Stage, WsaError, fold};
 use crate::{Context, Error};
 
@@ -76,6 +76,22 @@ impl UdpSocket {
             }
             (datagram.len(), from)
         })
+    }
+
+    /// Waits until there is a datagram to receive.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::recv_from`].
+    pub fn wait_for_datagram(&self) -> Result<(), Error> {
+        let mut state = self.lock();
+        self.open(&mut state)?;
+        if state.open.as_ref().is_some_and(Open::has_mail) {
+            return Ok(());
+        }
+        let deadline = state.read_timeout.map(|time| Instant::now() + time);
+        let waited = self.progress(state, deadline, Open::has_mail);
+        waited.map(drop).map_err(would_block)
     }
 
     /// Takes the next datagram without waiting, whatever the mode of the socket is; `None` if there

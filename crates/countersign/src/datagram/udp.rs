@@ -321,6 +321,21 @@ impl UdpSocket {
     /// beginning, the rest being lost; [`Error::Io`] with `WouldBlock` on a non-blocking socket, and
     /// when a read time-out is over.
     pub fn recv_from(&self, into: &mut [u8]) -> Result<(usize, SocketAddr), Error> {
+        let (size, from) = self.recv_cut_from(into)?;
+        if size > into.len() {
+            let why = "the datagram is larger than the buffer, and its rest is lost";
+            return Err(Error::Order { doing: "receive", why, wsa: WsaError::MsgSize });
+        }
+        Ok((size, from))
+    }
+
+    /// As [`Self::recv_from`], but of a datagram that is larger than `into` it says how large it
+    /// was and where it came from; its rest is lost all the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::recv_from`], but for `WSAEMSGSIZE`.
+    pub fn recv_cut_from(&self, into: &mut [u8]) -> Result<(usize, SocketAddr), Error> {
         let mut state = self.lock();
         self.open(&mut state)?;
         let deadline = state.read_timeout.map(|time| Instant::now() + time);
@@ -328,14 +343,10 @@ impl UdpSocket {
             if let Some((from, datagram)) = state.open.as_mut().and_then(Open::take_mail) {
                 self.signal(&mut state);
                 let count = datagram.len().min(into.len());
-                if let (Some(to), Some(from)) = (into.get_mut(..count), datagram.get(..count)) {
-                    to.copy_from_slice(from);
+                if let (Some(to), Some(piece)) = (into.get_mut(..count), datagram.get(..count)) {
+                    to.copy_from_slice(piece);
                 }
-                if count < datagram.len() {
-                    let why = "the datagram is larger than the buffer, and its rest is lost";
-                    return Err(Error::Order { doing: "receive", why, wsa: WsaError::MsgSize });
-                }
-                return Ok((count, from));
+                return Ok((datagram.len(), from));
             }
             state = self.progress(state, deadline, |open| open.has_mail()).map_err(would_block)?;
         }
@@ -454,7 +465,7 @@ pub(super) fn size(datagram: &[u8]) -> Error {
 }
 
 /// A receive that waited in vain says so as those of the standard library do.
-fn would_block(error: Error) -> Error {
+pub(super) fn would_block(error: Error) -> Error {
     match error {
         Error::Io { doing, source } if source.kind() == io::ErrorKind::TimedOut => {
             Error::Io { doing, source: io::ErrorKind::WouldBlock.into() }
