@@ -40,8 +40,9 @@ pub use wsa::WsaError;
 
 mod policy;
 pub use policy::{
-    AllowRule, ClientCertificates, IdentityRule, Limits, Policy, PolicyError, Requirements, Target,
-    TrustRule,
+    AccountChoice, AccountPattern, AccountRule, AccountTarget, AccountTemplate, AllowRule,
+    ClientCertificates, IdentityRule, Limits, Policy, PolicyError, Requirements, Target, TrustRule,
+    UnfitAccount,
 };
 
 mod plan;

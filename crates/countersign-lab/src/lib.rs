@@ -52,5 +52,8 @@ pub use pair::{Ending, Pair, Side};
 mod process;
 pub use process::{Process, free_port};
 
+mod stage;
+pub use stage::{Seen, on_stage};
+
 mod clock;
 pub use clock::now;

@@ -13,6 +13,7 @@ use rustls_pki_types::CertificateDer;
 use crate::core::{IdentityRule, PeerName, Policy, TrustRule};
 use crate::error::Error;
 use crate::identity::{self, IdentityError, Stamp, Store, variable};
+use crate::rights;
 
 /// Who we are, whom we believe, and what the administrator demands.
 ///
@@ -157,7 +158,8 @@ impl Context {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.looked.elapsed() >= LOOK {
             state.looked = Instant::now();
-            state.look(sources);
+            // As the process, also while this thread acts for a peer, who may not read them.
+            rights::as_process(|| state.look(sources));
         }
         state.current.clone()
     }

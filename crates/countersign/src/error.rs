@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use crate::core::{Fault, HandshakeError, NameError, PlanError, PolicyError, WsaError};
 use crate::identity::IdentityError;
+use crate::rights::RightsError;
 
 /// Why an operation on a socket failed: what happened (`Display`), who must act
 /// ([`Self::fault`]), and what to try ([`Self::hint`]).
@@ -52,6 +53,9 @@ pub enum Error {
     /// The policy cannot be read.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// Nobody can act with the rights of the peer.
+    #[error(transparent)]
+    Rights(#[from] RightsError),
 }
 
 impl Error {
@@ -74,6 +78,7 @@ impl Error {
             Self::Order { .. } => Fault::Caller,
             Self::Plan(error) => error.fault(),
             Self::Policy(error) => error.fault(),
+            Self::Rights(error) => error.fault(),
         }
     }
 
@@ -114,6 +119,7 @@ impl Error {
             }
             Self::Plan(error) => error.hint().to_owned(),
             Self::Policy(error) => error.hint().to_owned(),
+            Self::Rights(error) => error.hint(),
         }
     }
 
@@ -137,6 +143,7 @@ impl Error {
             Self::Name(error) => error.wsa(),
             Self::Order { wsa, .. } => *wsa,
             Self::Plan(error) => error.wsa(),
+            Self::Rights(error) => error.wsa(),
         }
     }
 
@@ -167,7 +174,7 @@ impl From<Error> for io::Error {
             },
             Error::Io { source, .. } => source.kind(),
             Error::Name(_) | Error::Order { .. } | Error::Policy(_) => io::ErrorKind::InvalidInput,
-            Error::Identity(_) | Error::NoCertificate | Error::Plan(_) => {
+            Error::Identity(_) | Error::NoCertificate | Error::Plan(_) | Error::Rights(_) => {
                 io::ErrorKind::PermissionDenied
             }
         };

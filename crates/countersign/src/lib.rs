@@ -46,6 +46,8 @@ pub mod identity;
 mod listener;
 pub use listener::{Incoming, Refusal, TcpListener};
 
+pub mod rights;
+
 mod socket;
 pub use socket::Socket;
 

@@ -419,6 +419,15 @@ impl Socket {
         }
     }
 
+    /// Returns the stream that it is, if it is connected.
+    pub(crate) fn as_stream(&self) -> Option<&TcpStream> {
+        self.connected().ok()
+    }
+
+    pub(crate) fn is_nonblocking(&self) -> bool {
+        self.nonblocking
+    }
+
     fn connected(&self) -> io::Result<&TcpStream> {
         match &self.state {
             State::Stream(stream) => Ok(stream),
@@ -521,7 +530,7 @@ impl Socket {
     }
 
     fn opened(&mut self, channel: Channel) {
-        let stream = TcpStream::new(channel);
+        let stream = TcpStream::new(channel, &self.context);
         // It cannot fail: the mode is a flag of ours.
         let _ = stream.set_nonblocking(self.nonblocking);
         self.state = State::Stream(stream);

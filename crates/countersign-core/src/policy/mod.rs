@@ -1,5 +1,10 @@
 //! What the administrator demands.
 
+mod account;
+pub use account::{
+    AccountChoice, AccountPattern, AccountRule, AccountTarget, AccountTemplate, UnfitAccount,
+};
+
 mod error;
 pub use error::PolicyError;
 
@@ -9,7 +14,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::{PeerName, PeerPattern, TargetTable, fold};
+use crate::{PeerName, PeerPattern, ProvedPeer, TargetTable, fold};
 
 /// What the administrator demands: parsed once, never half valid.
 ///
@@ -26,6 +31,7 @@ pub struct Policy {
     pub(crate) limits: PartialLimits,
     pub(crate) targets: TargetTable,
     pub(crate) allow: Vec<Vec<AllowRule>>,
+    pub(crate) accounts: Vec<AccountRule>,
 }
 
 /// Who we are.
@@ -193,6 +199,8 @@ impl Policy {
             self.targets.insert(address, name.clone());
         }
         self.allow.extend(next.allow);
+        // The first rule that speaks of a peer decides, so the host's come first.
+        self.accounts.extend(next.accounts);
         self
     }
 
@@ -297,6 +305,30 @@ impl Policy {
     /// peer.
     pub fn allow(&self) -> &[Vec<AllowRule>] {
         &self.allow
+    }
+
+    /// Returns the rules that say which local account acts for a peer, in the order in which they
+    /// are tried.
+    pub fn accounts(&self) -> &[AccountRule] {
+        &self.accounts
+    }
+
+    /// Returns the account that the first rule which speaks of the peer chooses; `None` if no rule
+    /// does.
+    ///
+    /// # Errors
+    ///
+    /// [`UnfitAccount`] if that rule makes something else than a name for an account of it.
+    pub fn account_for(
+        &self,
+        peer: &ProvedPeer,
+    ) -> Result<Option<AccountChoice<'_>>, UnfitAccount> {
+        for rule in &self.accounts {
+            if let Some(choice) = rule.apply(peer)? {
+                return Ok(Some(choice));
+            }
+        }
+        Ok(None)
     }
 }
 

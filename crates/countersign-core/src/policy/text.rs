@@ -9,10 +9,10 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error as _};
 
 use super::{
-    AllowRule, ClientCertificates, IdentityRule, PartialLimits, Policy, PolicyError, Requirements,
-    Target, TrustRule,
+    AccountPattern, AccountRule, AccountTarget, AccountTemplate, AllowRule, ClientCertificates,
+    IdentityRule, PartialLimits, Policy, PolicyError, Requirements, Target, TrustRule,
 };
-use crate::{PeerName, PeerPattern, TargetTable};
+use crate::{PeerName, PeerPattern, Proof, TargetTable};
 
 /// Reads policy text.
 pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
@@ -39,6 +39,13 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
         .into_iter()
         .map(|rule| AllowRule { listen: rule.listen.0, peers: unwrap(rule.peers) })
         .collect();
+    let mut accounts = Vec::new();
+    for rule in file.account {
+        let here = at(rule.span().start, String::new());
+        let wrong = |what: String| PolicyError { what, ..here.clone() };
+        let place = format!("{origin}, line {}", here.line);
+        accounts.push(rule.into_inner().into_rule(place).map_err(wrong)?);
+    }
     let identity = match file.identity {
         None => None,
         Some(identity) => {
@@ -81,6 +88,7 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
         },
         targets,
         allow: if allow.is_empty() { Vec::new() } else { vec![allow] },
+        accounts,
     })
 }
 
@@ -103,6 +111,8 @@ struct File {
     target: Vec<toml::Spanned<TargetText>>,
     #[serde(default)]
     allow: Vec<AllowText>,
+    #[serde(default)]
+    account: Vec<toml::Spanned<AccountText>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -193,6 +203,52 @@ struct AllowText {
     #[serde(default)]
     listen: Address,
     peers: Vec<Parsed<PeerPattern>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct AccountText {
+    peer: Parsed<AccountPattern>,
+    account: Option<Parsed<AccountTemplate>>,
+    #[serde(default)]
+    local_name: bool,
+    proof: Option<ProofText>,
+    lowest_uid: Option<u32>,
+}
+
+#[derive(Clone, Copy, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ProofText {
+    DnsName,
+    KerberosPrincipalName,
+    ServiceName,
+    SpiffeId,
+    UserPrincipalName,
+}
+
+impl AccountText {
+    fn into_rule(self, place: String) -> Result<AccountRule, String> {
+        let peer = self.peer.0;
+        let account = match (self.account, self.local_name) {
+            (Some(Parsed(template)), false) => AccountTarget::Named(template),
+            (None, true) => AccountTarget::LocalName,
+            _ => return Err("[[account]] needs account, or local-name = true alone".to_owned()),
+        };
+        if let AccountTarget::Named(template) = &account
+            && let Some(capture) = template.unknown_capture(&peer)
+        {
+            return Err(format!("account has {{{capture}}}, which is not captured by {peer}"));
+        }
+        let proof = self.proof.map(|word| match word {
+            ProofText::DnsName => Proof::CertificateDnsName,
+            ProofText::KerberosPrincipalName => Proof::CertificateKerberosName,
+            ProofText::ServiceName => Proof::CertificateServiceName,
+            ProofText::SpiffeId => Proof::CertificateSpiffeId,
+            ProofText::UserPrincipalName => Proof::CertificateUserPrincipalName,
+        });
+        let lowest_uid = self.lowest_uid.unwrap_or(AccountRule::LOWEST_UID);
+        Ok(AccountRule { peer, proof, account, lowest_uid, place })
+    }
 }
 
 /// A string that means something.

@@ -178,7 +178,7 @@ impl UdpSocket {
         }
     }
 
-    fn is_nonblocking(&self) -> bool {
+    pub(crate) fn is_nonblocking(&self) -> bool {
         self.nonblocking.load(Ordering::Relaxed)
     }
 

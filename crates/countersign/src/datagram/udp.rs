@@ -430,6 +430,11 @@ impl UdpSocket {
         self.lock().write_timeout = timeout;
     }
 
+    /// Returns the context that says who acts for a peer.
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
     fn peer(&self) -> Result<SocketAddr, Error> {
         let state = self.lock();
         state.connected.ok_or_else(|| order(&state, "find the peer", WsaError::NotConn))

@@ -294,7 +294,7 @@ impl TcpListener {
             Ok(ServerPlan::Tls { admission, cleartext }) => (admission, cleartext),
             Ok(_) => {
                 let channel = Channel::clear(socket, Inbound::default());
-                self.finish(Incoming::Accepted(TcpStream::new(channel), peer));
+                self.finish(Incoming::Accepted(TcpStream::new(channel, &self.context), peer));
                 return Ok(());
             }
             Err(Error::Plan(error)) => {
@@ -358,7 +358,7 @@ impl TcpListener {
             Advance::Open(channel) => {
                 // It would stay silent, but count against the limit of the user.
                 let _ = self.ready.remove(channel.socket());
-                self.finish(Incoming::Accepted(TcpStream::new(*channel), peer));
+                self.finish(Incoming::Accepted(TcpStream::new(*channel, &self.context), peer));
             }
             Advance::Wait(handshake, interest) => {
                 // The table is locked before the descriptor can be reported again, so that
@@ -409,7 +409,7 @@ impl TcpListener {
             match handshake.give_up(HandshakeError::TimedOut { after }) {
                 Advance::Open(channel) => {
                     let _ = self.ready.remove(channel.socket());
-                    self.finish(Incoming::Accepted(TcpStream::new(*channel), peer));
+                    self.finish(Incoming::Accepted(TcpStream::new(*channel, &self.context), peer));
                 }
                 Advance::Refused(_, error) => self.refuse(peer, error),
                 Advance::TryInClear | Advance::Wait(..) => {}

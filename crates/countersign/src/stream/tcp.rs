@@ -39,6 +39,7 @@ use crate::{Context, Error, PeerName, Socket};
 #[derive(Clone)]
 pub struct TcpStream {
     channel: Arc<Channel>,
+    context: Context,
 }
 
 impl TcpStream {
@@ -81,8 +82,17 @@ impl TcpStream {
         }))
     }
 
-    pub(crate) fn new(channel: Channel) -> Self {
-        Self { channel: Arc::new(channel) }
+    pub(crate) fn new(channel: Channel, context: &Context) -> Self {
+        Self { channel: Arc::new(channel), context: context.clone() }
+    }
+
+    /// Returns the context that says who acts for the peer.
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    pub(crate) fn is_nonblocking(&self) -> bool {
+        self.channel.is_nonblocking()
     }
 
     /// Returns what protects the connection and who the peer is (SPEC 7). It never waits.
