@@ -16,9 +16,21 @@ use crate::step::{self, Failure};
 /// the host's libssl.
 pub(crate) const BUILD: &[&str] = &["gcc", "libc6-dev", "libssl-dev", "pkg-config"];
 
-/// Debian packages that tests and benchmarks need: the build's, and strangers to talk to.
-pub(crate) const TESTS: &[&str] =
-    &["gcc", "libc6-dev", "pkg-config", "curl", "gnutls-bin", "libssl-dev", "openssl"];
+/// Debian packages that tests and benchmarks need: the build's, strangers to talk to, and what the C
+/// interface is compiled, compared and watched with.
+pub(crate) const TESTS: &[&str] = &[
+    "gcc",
+    "libc6-dev",
+    "pkg-config",
+    "curl",
+    "gnutls-bin",
+    "libssl-dev",
+    "openssl",
+    "binutils",
+    "g++",
+    "mingw-w64-common",
+    "valgrind",
+];
 
 /// Judges licences, bans and sources; another version may read `deny.toml` differently.
 const CARGO_DENY: &str = "0.20.2";

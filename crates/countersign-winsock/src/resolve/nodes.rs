@@ -8,6 +8,7 @@ use crate::wide;
 /// `ADDRINFOA` and `ADDRINFOW`: the same but for the characters of the name.
 #[repr(C)]
 #[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "the layout is fixed by the ABI")]
 pub struct AddrInfo<C> {
     /// `AI_` flags.
     pub flags: c_int,
