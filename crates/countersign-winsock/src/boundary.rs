@@ -29,11 +29,6 @@ pub(crate) fn guard_status(body: impl FnOnce() -> Result<(), Failure>) -> c_int 
     guard(abi::SOCKET_ERROR, || body().map(|()| 0))
 }
 
-/// Returns whether a pointer could be one to a `T`.
-pub(crate) fn is_plausible<T>(pointer: *const T) -> bool {
-    !pointer.is_null() && pointer.is_aligned()
-}
-
 /// Returns the bytes that C says are there.
 ///
 /// # Safety

@@ -3,10 +3,8 @@
 use std::borrow::Cow;
 use std::io;
 
-use countersign::core::{HandshakeError, WsaError};
-use zeroize::Zeroize as _;
-
 use crate::abi;
+use countersign::core::{HandshakeError, WsaError};
 
 /// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,11 +170,6 @@ pub(crate) fn text_of(code: i32) -> &'static str {
         abi::WSA_OPERATION_ABORTED => "the operation was cancelled because the socket was closed",
         _ => "the call failed",
     }
-}
-
-/// Wipes a string that held a secret.
-pub(crate) fn wipe(mut secret: String) {
-    secret.zeroize();
 }
 
 #[cfg(test)]
