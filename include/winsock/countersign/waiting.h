@@ -17,11 +17,7 @@
 
 COUNTERSIGN_BEGIN
 
-int WSAAPI WSAGetLastError(void);
-void WSAAPI WSASetLastError(int iError);
 DWORD WINAPI SleepEx(DWORD dwMilliseconds, BOOL bAlertable);
-DWORD WSAAPI WSAWaitForMultipleEvents(DWORD cEvents, const HANDLE *lphEvents, BOOL fWaitAll, DWORD dwTimeout,
-    BOOL fAlertable);
 
 DWORD WINAPI GetLastError(void);
 void WINAPI SetLastError(DWORD dwErrCode);
@@ -38,15 +34,11 @@ BOOL WINAPI ResetEvent(HANDLE hEvent);
 DWORD WINAPI WaitForSingleObject(HANDLE hHandle, DWORD dwMilliseconds);
 DWORD WINAPI WaitForSingleObjectEx(HANDLE hHandle, DWORD dwMilliseconds, BOOL bAlertable);
 
-COUNTERSIGN_END
+DWORD WINAPI WaitForMultipleObjects(DWORD nCount, const HANDLE *lpHandles, BOOL bWaitAll, DWORD dwMilliseconds);
+DWORD WINAPI WaitForMultipleObjectsEx(DWORD nCount, const HANDLE *lpHandles, BOOL bWaitAll, DWORD dwMilliseconds,
+    BOOL bAlertable);
 
-COUNTERSIGN_INLINE DWORD WaitForMultipleObjectsEx(DWORD count, const HANDLE *handles, BOOL all, DWORD milliseconds,
-    BOOL alertable) {
-    return WSAWaitForMultipleEvents(count, handles, all, milliseconds, alertable);
-}
-COUNTERSIGN_INLINE DWORD WaitForMultipleObjects(DWORD count, const HANDLE *handles, BOOL all, DWORD milliseconds) {
-    return WaitForMultipleObjectsEx(count, handles, all, milliseconds, FALSE);
-}
+COUNTERSIGN_END
 
 /* Milliseconds since the start of the host. */
 COUNTERSIGN_INLINE ULONGLONG GetTickCount64(void) {
