@@ -141,23 +141,6 @@ impl Entry {
         })
     }
 
-    /// A socket that was made without us, in this process or before it.
-    pub(crate) fn of_stranger(number: RawFd) -> Result<Self, Failure> {
-        let option = |name| kernel::option(number, libc::SOL_SOCKET, name);
-        let family = option(libc::SO_DOMAIN).map_err(|_| Failure::NOT_SOCK)?;
-        let kind = option(libc::SO_TYPE).map_err(|_| Failure::NOT_SOCK)?;
-        let protocol = option(libc::SO_PROTOCOL).unwrap_or(0);
-        let family = if family == libc::AF_INET6 { abi::AF_INET6 } else { family };
-        // SAFETY: it is open, as the kernel has just said; the program gives it to us to close.
-        let descriptor = unsafe { kernel::own(number) };
-        let entry = Self::new(descriptor, Type { family, kind, protocol, is_overlapped: true })?;
-        entry.state.nonblocking.store(kernel::is_nonblocking(number), Ordering::Relaxed);
-        if kernel::peer_address(number).is_ok() {
-            entry.set_phase(Phase::Connected);
-        }
-        Ok(entry)
-    }
-
     pub(crate) fn number(&self) -> RawFd {
         self.number
     }
@@ -386,8 +369,7 @@ impl Drop for Entry {
         self.secured.take();
         self.stage().socket = None;
         if !self.is_disowned.load(Ordering::Acquire) && self.is_same() {
-            // SAFETY: it is open and the same as when it was entered, and nobody else closes it.
-            drop(unsafe { kernel::own(self.number) });
+            kernel::close(self.number);
         }
     }
 }

@@ -232,17 +232,17 @@ pub(crate) fn set_nonblocking(number: RawFd, nonblocking: bool) -> io::Result<()
     Ok(rustix::io::ioctl_fionbio(borrow(number), nonblocking)?)
 }
 
-/// Whether calls on it do not wait (fcntl(2), O_NONBLOCK).
-pub(crate) fn is_nonblocking(number: RawFd) -> bool {
-    rustix::fs::fcntl_getfl(borrow(number))
-        .is_ok_and(|flags| flags.contains(rustix::fs::OFlags::NONBLOCK))
-}
-
 /// Has `number` stand for what `other` stands for (dup3(2)), closed on exec.
 pub(crate) fn replace(number: RawFd, other: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: no pointers. Who owns the number keeps owning it.
     checked(unsafe { libc::dup3(other.as_raw_fd(), number, libc::O_CLOEXEC) })?;
     Ok(())
+}
+
+/// close(2). If the program has closed the number behind our back, that is no error of ours.
+pub(crate) fn close(number: RawFd) {
+    // SAFETY: no pointers, and the caller owns the number.
+    let _closed = unsafe { libc::close(number) };
 }
 
 /// poll(2); `None` waits for ever.

@@ -15,15 +15,39 @@ use crate::{abi, kernel};
 /// Refuses a socket of another family or type than IP's streams and datagrams (SPEC 3).
 pub(crate) fn check_type(entry: &Entry) -> Result<(), Failure> {
     if entry.family() != abi::AF_INET && entry.family() != abi::AF_INET6 {
-        let text = "the socket is neither of AF_INET nor of AF_INET6";
-        return Err(Failure::fixed(abi::WSAEAFNOSUPPORT, text));
+        return Err(NOT_A_FAMILY);
     }
     if entry.kind() != abi::SOCK_STREAM && entry.kind() != abi::SOCK_DGRAM {
-        let text = "the socket is neither a stream nor a datagram socket";
-        return Err(Failure::fixed(abi::WSAEINVAL, text));
+        return Err(NOT_A_TYPE);
     }
     Ok(())
 }
+
+/// Finds a socket for a security function: what is wrong with a socket that was made without us is
+/// said as precisely as of one of ours.
+pub(crate) fn find(socket: abi::Socket) -> Result<Arc<Entry>, Failure> {
+    crate::table::find_same(socket).map_err(|failure| {
+        let option = |name| {
+            let number = i32::try_from(socket).ok()?;
+            kernel::option(number, libc::SOL_SOCKET, name).ok()
+        };
+        match (option(libc::SO_DOMAIN), option(libc::SO_TYPE)) {
+            (Some(libc::AF_INET | libc::AF_INET6), Some(libc::SOCK_STREAM | libc::SOCK_DGRAM)) => {
+                let text = "the socket was made without this library: what other calls send on it \
+                            would be in clear";
+                Failure::fixed(abi::WSAENOTSOCK, text)
+            }
+            (Some(libc::AF_INET | libc::AF_INET6), Some(_)) => NOT_A_TYPE,
+            (Some(_), _) => NOT_A_FAMILY,
+            _ => failure,
+        }
+    })
+}
+
+const NOT_A_FAMILY: Failure =
+    Failure::fixed(abi::WSAEAFNOSUPPORT, "the socket is neither of AF_INET nor of AF_INET6");
+const NOT_A_TYPE: Failure =
+    Failure::fixed(abi::WSAEINVAL, "the socket is neither a stream nor a datagram socket");
 
 /// Refuses to set anything on a socket that is connected, or on the way.
 fn check_unconnected(entry: &Entry) -> Result<(), Failure> {

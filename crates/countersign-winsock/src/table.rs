@@ -22,20 +22,16 @@ struct Slot(Mutex<Option<Arc<Entry>>>);
 
 static TABLE: [OnceLock<Box<[Slot]>>; PIECES] = [const { OnceLock::new() }; PIECES];
 
-/// Returns what we know of a socket; one that was made without us is taken in.
+/// Returns what we know of a socket. One that was made without us is none: the C library's own
+/// calls would reach it beside ours, and what they send is in clear.
 ///
 /// # Errors
 ///
-/// `WSAENOTSOCK` if the number is none of an open socket.
+/// `WSAENOTSOCK` if the number is none of an open socket of this library.
 pub(crate) fn find(socket: Socket) -> Result<Arc<Entry>, Failure> {
     let number = RawFd::try_from(socket).map_err(|_| Failure::NOT_SOCK)?;
-    if let Some(slot) = slot(number) {
-        let slot = lock(slot);
-        if let Some(entry) = &*slot {
-            return Ok(entry.clone());
-        }
-    }
-    take_in(number)
+    let slot = slot(number).ok_or(Failure::NOT_SOCK)?;
+    lock(slot).clone().ok_or(Failure::NOT_SOCK)
 }
 
 /// As [`find`], and makes sure that the number still stands for the same socket: a program may
@@ -50,7 +46,7 @@ pub(crate) fn find_same(socket: Socket) -> Result<Arc<Entry>, Failure> {
         return Ok(entry);
     }
     forget(&entry);
-    find(socket)
+    Err(Failure::NOT_SOCK)
 }
 
 /// Enters a socket under its number.
@@ -87,20 +83,6 @@ fn forget(entry: &Arc<Entry>) {
     remove(entry);
 }
 
-fn take_in(number: RawFd) -> Result<Arc<Entry>, Failure> {
-    let entry = Arc::new(Entry::of_stranger(number)?);
-    let slot = slot_or_new(number).ok_or(Failure::NOT_SOCK)?;
-    // Another thread may have taken it in meanwhile.
-    let mut slot = lock(slot);
-    match &*slot {
-        Some(other) => {
-            entry.disown();
-            Ok(other.clone())
-        }
-        None => Ok(slot.insert(entry).clone()),
-    }
-}
-
 fn slot(number: RawFd) -> Option<&'static Slot> {
     let number = usize::try_from(number).ok()?;
     TABLE.get(number / PIECE)?.get()?.get(number % PIECE)
@@ -119,31 +101,41 @@ fn lock(slot: &Slot) -> MutexGuard<'_, Option<Arc<Entry>>> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsRawFd;
+    use std::net::UdpSocket;
+    use std::os::fd::{AsFd, AsRawFd};
+    use std::sync::Arc;
 
-    use super::{find, find_same, remove};
+    use super::{enter, find, find_same};
     use crate::abi;
+    use crate::entry::{Entry, Type};
+    use crate::kernel;
 
     #[test]
-    fn what_is_no_socket_is_not_found() {
+    fn what_is_no_socket_of_ours_is_not_found() {
         let file = std::fs::File::open("/dev/null").unwrap();
-        for socket in [file.as_raw_fd() as usize, usize::MAX, 1 << 40, 99_999_999] {
+        let strange = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let numbers = [file.as_raw_fd() as usize, strange.as_raw_fd() as usize];
+        for socket in numbers.into_iter().chain([usize::MAX, 1 << 40, 99_999_999]) {
             assert_eq!(find(socket).unwrap_err().code, abi::WSAENOTSOCK, "{socket}");
         }
     }
 
     #[test]
-    fn a_number_that_means_another_socket_now_is_another_socket() {
-        let first = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let number = first.as_raw_fd();
-        let entry = find(number as usize).unwrap();
-        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        // As if `first` had been closed and `other` had got its number.
-        crate::kernel::replace(number, std::os::fd::AsFd::as_fd(&other)).unwrap();
-        let again = find_same(number as usize).unwrap();
-        assert!(!std::sync::Arc::ptr_eq(&entry, &again));
-        assert_eq!((entry.kind(), again.kind()), (abi::SOCK_DGRAM, abi::SOCK_STREAM));
-        again.disown();
-        remove(&again);
+    fn a_number_that_means_another_socket_now_is_none_of_ours() {
+        let descriptor = kernel::socket(libc::AF_INET, libc::SOCK_DGRAM, 0).unwrap();
+        let of = Type { family: 2, kind: 2, protocol: 0, is_overlapped: false };
+        let entry = Arc::new(Entry::new(descriptor, of).unwrap());
+        let number = entry.number();
+        enter(entry).unwrap();
+        assert!(find_same(number as usize).is_ok());
+        let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+        // As if the program had closed ours by close(2), and `other` had got its number.
+        kernel::replace(number, other.as_fd()).unwrap();
+        assert_eq!(find_same(number as usize).unwrap_err().code, abi::WSAENOTSOCK);
+        // What is there now has not been closed.
+        let (there, here) = (kernel::identity(number), kernel::identity(other.as_raw_fd()));
+        assert_eq!(there.unwrap(), here.unwrap());
+        // SAFETY: nobody else owns it any more.
+        drop(unsafe { kernel::own(number) });
     }
 }

@@ -398,6 +398,12 @@ fn plain_send(
             Err(error) if error.raw_os_error() == Some(libc::EDESTADDRREQ) => {
                 return Err(Failure::fixed(abi::WSAENOTCONN, "the socket has no peer"));
             }
+            // The kernel knows no difference between a peer that never was and one that is gone.
+            Err(error)
+                if error.raw_os_error() == Some(libc::EPIPE) && entry.phase() == Phase::None =>
+            {
+                return Err(not_connected());
+            }
             Err(error) => return Err(Failure::from_io("send", &error)),
         }
     }

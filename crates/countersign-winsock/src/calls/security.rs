@@ -11,7 +11,7 @@ use crate::boundary::{answer, bytes, guard_status, value};
 use crate::entry::Entry;
 use crate::failure::Failure;
 use crate::operations::Completion;
-use crate::{decode, query, security, startup, table, token};
+use crate::{decode, query, security, startup, token};
 
 /// Turns security on (SPEC 4).
 ///
@@ -119,7 +119,7 @@ pub unsafe extern "C" fn WSAImpersonateSocketPeer(
 ) -> c_int {
     guard_status(|| {
         startup::check()?;
-        let entry = table::find_same(socket)?;
+        let entry = security::find(socket)?;
         if address.is_null() && !query::is_connected(&entry) {
             let text = "the socket is not connected, so the peer's address is needed";
             return Err(Failure::fixed(abi::WSAEFAULT, text));
@@ -164,7 +164,7 @@ pub(super) unsafe fn set_security(
     length: u32,
 ) -> Result<Arc<Entry>, Failure> {
     startup::check()?;
-    let entry = table::find_same(socket)?;
+    let entry = security::find(socket)?;
     let decoded = if settings.is_null() {
         if length > 0 {
             return Err(Failure::FAULT);
@@ -189,7 +189,7 @@ pub(super) unsafe fn set_name(
     length: u32,
 ) -> Result<Arc<Entry>, Failure> {
     startup::check()?;
-    let entry = table::find_same(socket)?;
+    let entry = security::find(socket)?;
     if name.is_null() {
         return Err(Failure::FAULT);
     }
@@ -211,7 +211,7 @@ pub(super) unsafe fn delete_name(
     length: u32,
 ) -> Result<Arc<Entry>, Failure> {
     startup::check()?;
-    let entry = table::find_same(socket)?;
+    let entry = security::find(socket)?;
     if address.is_null() {
         return Err(Failure::FAULT);
     }
@@ -234,7 +234,7 @@ pub(super) unsafe fn query(
     length: *mut u32,
 ) -> Result<(Arc<Entry>, usize), Failure> {
     startup::check()?;
-    let entry = table::find_same(socket)?;
+    let entry = security::find(socket)?;
     // SAFETY: the caller vouches.
     let offered = unsafe { value(length)? } as usize;
     let decoded = if template.is_null() {

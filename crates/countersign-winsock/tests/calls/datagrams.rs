@@ -96,7 +96,8 @@ fn overlapped_datagrams_wait_for_the_proof() {
     // SAFETY: all of it outlives the operation.
     let started =
         unsafe { WSASendTo(one, &content, 1, null_mut(), 0, to.as_ptr(), 16, &mut *send, None) };
-    fails(started, -1, abi::WSA_IO_PENDING);
+    // The peer's answers may come while the call still looks for them.
+    assert!(started == 0 || WSAGetLastError() == abi::WSA_IO_PENDING, "{}", text());
     // SAFETY: both handles are there.
     let waited = unsafe { WSAWaitForMultipleEvents(2, events.as_ptr(), 1, 10_000, 0) };
     assert_eq!(waited, abi::WAIT_OBJECT_0, "{:#x} {:#x}", receive.internal, send.internal);

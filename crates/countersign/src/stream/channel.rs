@@ -116,10 +116,31 @@ impl Channel {
             return Ok(0);
         }
         let mut inbound = lock(&self.inbound)?;
-        if let Some(ahead) = inbound.take_ahead(into) {
-            return ahead;
+        self.receive_or_ahead(&mut inbound, into, !self.is_nonblocking())
+    }
+
+    /// Takes what was read ahead, and what can be had behind it without waiting.
+    fn receive_or_ahead(
+        &self,
+        inbound: &mut Inbound,
+        into: &mut [u8],
+        wait: bool,
+    ) -> io::Result<usize> {
+        let Some(ahead) = inbound.take_ahead(into) else {
+            return self.receive(inbound, into, wait);
+        };
+        let count = ahead?;
+        let rest = into.get_mut(count..).unwrap_or_default();
+        if count == 0 || rest.is_empty() || inbound.is_over() {
+            return Ok(count);
         }
-        self.receive(&mut inbound, into, !self.is_nonblocking())
+        match self.receive(inbound, rest, false) {
+            Ok(0) => inbound.keep_end(Ok(())),
+            Ok(more) => return Ok(count + more),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => inbound.keep_end(Err(error)),
+        }
+        Ok(count)
     }
 
     /// Reads what is there, and never waits, neither for the peer nor for another reader.
@@ -130,10 +151,7 @@ impl Channel {
         let Some(mut inbound) = try_lock(&self.inbound)? else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
-        if let Some(ahead) = inbound.take_ahead(into) {
-            return ahead;
-        }
-        self.receive(&mut inbound, into, false)
+        self.receive_or_ahead(&mut inbound, into, false)
     }
 
     /// Reads what can be had without waiting ahead of the program, up to `most` bytes of it, and
@@ -171,11 +189,9 @@ impl Channel {
     fn fill_ahead(&self, inbound: &mut Inbound, most: usize, wait: bool) {
         let mut piece = [0; 4096];
         while inbound.ahead().len() < most && !inbound.is_over() {
-            let room = (most - inbound.ahead().len()).min(piece.len());
-            let Some(into) = piece.get_mut(..room) else { return };
-            match self.receive(inbound, into, wait && inbound.ahead().is_empty()) {
+            match self.receive(inbound, &mut piece, wait && inbound.ahead().is_empty()) {
                 Ok(0) => inbound.keep_end(Ok(())),
-                Ok(count) => inbound.keep_ahead(into.get(..count).unwrap_or_default()),
+                Ok(count) => inbound.keep_ahead(piece.get(..count).unwrap_or_default()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => inbound.keep_end(Err(error)),
             }
