@@ -12,6 +12,7 @@ use openssl::ssl::{
     Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslOptions, SslStream,
     SslVerifyMode,
 };
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::cpu::pin;
 use crate::peers::{HOST, LOOPBACK, Material, Peer};
@@ -19,6 +20,15 @@ use crate::peers::{HOST, LOOPBACK, Material, Peer};
 /// How long the first datagram may take, and how long a silence is the end.
 const PATIENCE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_millis(300);
+
+/// How many datagrams are handed over at once, where that can be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Together {
+    Many,
+    One,
+}
+
+const BURST: usize = 32;
 
 /// What arrived, and between when and when.
 struct Arrived {
@@ -29,14 +39,23 @@ struct Arrived {
 
 /// Returns datagrams of `size` bytes per second that arrive, while one side sends as fast as it
 /// can. What the receiver has no room for is lost, as it is for everybody.
-pub(crate) fn run(material: &Material, peer: Peer, size: usize, duration: Duration) -> f64 {
+pub(crate) fn run(
+    material: &Material,
+    peer: Peer,
+    size: usize,
+    together: Together,
+    duration: Duration,
+) -> f64 {
     let data = vec![0x5a; size];
+    let many = [data.as_slice(); BURST];
     let send = |send: &mut dyn FnMut(&[u8])| {
-        let start = Instant::now();
+        let (start, before, mut count) = (Instant::now(), cpu_time(), 0_u64);
         while start.elapsed() < duration {
             // One look at the clock for several.
             (0..16).for_each(|_| send(&data));
+            count += if together == Together::Many { 16 * BURST as u64 } else { 16 };
         }
+        eprintln!("  CPU of sending one: {:.0} ns", (cpu_time() - before) / count as f64);
     };
     let (socket, address) = plain();
     let receiver = match peer {
@@ -44,22 +63,35 @@ pub(crate) fn run(material: &Material, peer: Peer, size: usize, duration: Durati
             drop(socket);
             let server = material.datagram_server();
             let address = server.local_addr().expect("an address");
+            let mut patience = None;
             let receiver = receive(move |buffer, wait| {
-                server.set_read_timeout(Some(wait));
+                if patience.replace(wait) != Some(wait) {
+                    server.set_read_timeout(Some(wait));
+                }
                 server.recv_from(buffer).is_ok()
             });
             pin(0);
             let client = material.datagram_client(address);
-            send(&mut |data| assert!(client.send(data).is_ok_and(|sent| sent == size)));
+            match together {
+                Together::One => {
+                    send(&mut |data| assert!(client.send(data).is_ok_and(|sent| sent == size)));
+                }
+                Together::Many => send(&mut |_| {
+                    let sent = client.send_many_to(&many, address);
+                    assert!(sent.is_ok_and(|sent| sent == BURST));
+                }),
+            }
             receiver
         }
         Peer::Openssl => {
             let context = server_context(material);
-            let mut stream = None;
+            let (mut stream, mut patience) = (None, None);
             let receiver = receive(move |buffer, wait| {
                 let stream = stream
                     .get_or_insert_with(|| accept(&context, &socket, None).expect("a client").0);
-                let _ = stream.get_ref().socket.set_read_timeout(Some(wait));
+                if patience.replace(wait) != Some(wait) {
+                    let _ = stream.get_ref().socket.set_read_timeout(Some(wait));
+                }
                 stream.read(buffer).is_ok_and(|count| count > 0)
             });
             pin(0);
@@ -68,8 +100,11 @@ pub(crate) fn run(material: &Material, peer: Peer, size: usize, duration: Durati
             receiver
         }
         _ => {
+            let mut patience = None;
             let receiver = receive(move |buffer, wait| {
-                let _ = socket.set_read_timeout(Some(wait));
+                if patience.replace(wait) != Some(wait) {
+                    let _ = socket.set_read_timeout(Some(wait));
+                }
                 socket.recv(buffer).is_ok()
             });
             pin(0);
@@ -133,6 +168,65 @@ pub(crate) fn handshakes(material: &Material, peer: Peer, duration: Duration) ->
     rate
 }
 
+/// Returns how many KiB of resident memory one more association costs: at the server that has many
+/// of them, and at its client, each with a socket of its own, in this process.
+pub(crate) fn memory(material: &Material, peer: Peer) -> f64 {
+    const PEERS: u16 = 300;
+    let (mut count, mut before) = (0_u16, 0.0);
+    // The first few pay for what all share.
+    let mut grow = |one: &mut dyn FnMut()| {
+        for _ in 0..PEERS {
+            one();
+            count += 1;
+            if count == PEERS / 3 {
+                before = resident();
+            }
+        }
+        (resident() - before) / f64::from(PEERS - PEERS / 3)
+    };
+    if peer == Peer::Countersign {
+        let server = Arc::new(material.datagram_server());
+        let (address, serving) = (server.local_addr().expect("an address"), server.clone());
+        serving.set_read_timeout(Some(SILENCE));
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = is_over.clone();
+        let thread = thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                let _ = serving.recv_from(&mut [0; 2048]);
+            }
+        });
+        let (context, mut clients) = (material.datagram_client_context(), Vec::new());
+        let cost = grow(&mut || clients.push(material.datagram_client_of(&context, address)));
+        is_over.store(true, Ordering::Relaxed);
+        thread.join().expect("the server");
+        return cost;
+    }
+    let (socket, address) = plain();
+    let context = server_context(material);
+    let thread = thread::spawn(move || {
+        // Kept until the last has come, and the client has looked.
+        let mut streams: Vec<SslStream<Datagrams>> = Vec::new();
+        let mut before = None;
+        while streams.len() < usize::from(PEERS) {
+            let (stream, from) = accept(&context, &socket, before).expect("a client");
+            before = Some(from);
+            streams.push(stream);
+        }
+        thread::sleep(SILENCE);
+    });
+    let (context, mut clients) = (client_context(material), Vec::new());
+    let cost = grow(&mut || clients.push(connect(&context, address)));
+    thread.join().expect("the server");
+    cost
+}
+
+/// The resident memory of this process in KiB (proc(5)).
+fn resident() -> f64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("proc");
+    let pages: f64 = statm.split(' ').nth(1).expect("a field").parse().expect("a number");
+    pages * (rustix::param::page_size() as f64 / 1024.0)
+}
+
 /// Counts what arrives on a thread of its own, until there is silence.
 fn receive(
     mut next: impl FnMut(&mut [u8], Duration) -> bool + Send + 'static,
@@ -142,13 +236,21 @@ fn receive(
         let mut buffer = vec![0; 2048];
         assert!(next(&mut buffer, PATIENCE), "nothing arrived");
         let first = Instant::now();
-        let mut arrived = Arrived { count: 0, first, last: first };
+        let (mut arrived, before) = (Arrived { count: 0, first, last: first }, cpu_time());
         while next(&mut buffer, SILENCE) {
             arrived.count += 1;
             arrived.last = Instant::now();
         }
+        let each = (cpu_time() - before) / arrived.count.max(1) as f64;
+        eprintln!("  CPU of receiving one: {each:.0} ns");
         arrived
     })
+}
+
+/// The time that this thread has used a processor for, in nanoseconds.
+fn cpu_time() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
 fn plain() -> (Plain, SocketAddr) {
@@ -249,6 +351,19 @@ fn client_context(material: &Material) -> SslContext {
 }
 
 impl Material {
+    /// A client, where its server is, and the server, who know each other.
+    pub(crate) fn datagram_pair(&self) -> (UdpSocket, SocketAddr, UdpSocket) {
+        let server = self.datagram_server();
+        let address = server.local_addr().expect("an address");
+        let client = thread::scope(|scope| {
+            scope.spawn(|| server.recv_from(&mut [0; 9]).expect("a datagram"));
+            let client = self.datagram_client(address);
+            client.send(b"hello").expect("a server");
+            client
+        });
+        (client, address, server)
+    }
+
     fn datagram_server(&self) -> UdpSocket {
         UdpSocket::bind_with(&self.datagram_server_context(), LOOPBACK).expect("a socket")
     }

@@ -13,11 +13,13 @@ mod cpu;
 mod datagrams;
 mod handshakes;
 mod peers;
+mod query;
 mod report;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use datagrams::Together;
 use peers::{Material, Peer};
 
 const USAGE: &str =
@@ -47,14 +49,35 @@ fn main() -> ExitCode {
     for size in [64, 1200] {
         let title = format!("datagrams of {size} B that arrive, per second (DTLS 1.2)");
         let peers = [Peer::Udp, Peer::Countersign, Peer::Openssl];
-        let run = |peer| datagrams::run(&material, peer, size, options.duration);
+        let run = |peer| datagrams::run(&material, peer, size, Together::One, options.duration);
         report.measure(&title, &peers, run);
+        report.restate(&format!("the same datagrams of {size} B, MB/s"), size as f64 / 1e6);
+    }
+    for size in [64, 1200] {
+        let title = format!("datagrams of {size} B, ours handed over 32 at a time, per second");
+        let run = |peer| datagrams::run(&material, peer, size, Together::Many, options.duration);
+        report.measure(&title, &[Peer::Countersign, Peer::Openssl], run);
     }
     report.measure(
         "datagram handshakes, per second (DTLS 1.2 with cookie, X25519)",
         &[Peer::Countersign, Peer::Openssl],
         |peer| datagrams::handshakes(&material, peer, options.duration),
     );
+    report.measure(
+        "memory of a datagram association, both ends and the client's socket, KiB (less is better)",
+        &[Peer::Countersign, Peer::Openssl],
+        |peer| datagrams::memory(&material, peer),
+    );
+    for (title, asked) in [
+        ("query of a stream, flags, ns (less is better; beside: getsockopt)", query::Asked::Flags),
+        ("query of a stream, who and ids, ns (beside: getsockopt)", query::Asked::Tokens),
+        ("query of a datagram peer, flags, ns (beside: getsockopt)", query::Asked::Datagram),
+    ] {
+        report.measure(title, &[Peer::Countersign, Peer::Kernel], |peer| {
+            let (own, kernels) = query::run(&material, asked, options.duration / 4);
+            if peer == Peer::Kernel { kernels } else { own }
+        });
+    }
     report.print();
     if let Some(path) = options.json
         && let Err(error) = std::fs::write(&path, report.json())

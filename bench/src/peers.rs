@@ -18,6 +18,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
     Countersign,
+    Kernel,
     Openssl,
     Rustls,
     Tcp,
@@ -28,6 +29,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Countersign => "countersign",
+            Self::Kernel => "the kernel",
             Self::Openssl => "OpenSSL",
             Self::Rustls => "rustls StreamOwned",
             Self::Tcp => "TCP in clear",
@@ -158,7 +160,7 @@ impl Material {
                 })
             }
             Peer::Tcp => plain_server(|tcp| Ok(boxed(tcp))),
-            Peer::Udp => unreachable!("UDP has no streams"),
+            Peer::Kernel | Peer::Udp => unreachable!("it has no streams"),
         }
     }
 
@@ -211,7 +213,7 @@ impl Material {
                 })
             }
             Peer::Tcp => Box::new(|address| Ok(boxed(plain(address)?))),
-            Peer::Udp => unreachable!("UDP has no streams"),
+            Peer::Kernel | Peer::Udp => unreachable!("it has no streams"),
         }
     }
 

@@ -44,7 +44,7 @@ impl Figure {
             medians.fold(0.0, f64::max)
         };
         of(|peer| peer == Peer::Countersign)
-            / of(|peer| matches!(peer, Peer::Rustls | Peer::Openssl))
+            / of(|peer| matches!(peer, Peer::Kernel | Peer::Rustls | Peer::Openssl))
     }
 }
 
@@ -66,6 +66,20 @@ impl Report {
                 row.runs.push(run(row.peer));
             }
         }
+        self.figures.push(Figure { title: title.to_owned(), rows });
+    }
+
+    /// Shows the figure that was measured last once more, in another unit.
+    pub(crate) fn restate(&mut self, title: &str, factor: f64) {
+        let Some(last) = self.figures.last().filter(|last| last.title.contains(&self.only_figure))
+        else {
+            return;
+        };
+        let restated = |row: &Row| Row {
+            peer: row.peer,
+            runs: row.runs.iter().map(|run| run * factor).collect(),
+        };
+        let rows = last.rows.iter().map(restated).collect();
         self.figures.push(Figure { title: title.to_owned(), rows });
     }
 

@@ -39,6 +39,12 @@ pub enum HandshakeError {
         /// The time here.
         now: Timestamp,
     },
+    /// The program had asked that the connection end when this changes (SPEC 7.4).
+    #[error("the connection was ended, as the program had asked: {what}")]
+    Changed {
+        /// What has changed.
+        what: String,
+    },
     /// The peer did not send a certificate, and one is required.
     #[error("the peer sent no certificate, and one is required")]
     NoCertificate,
@@ -131,6 +137,7 @@ impl HandshakeError {
     /// Returns who must act.
     pub fn fault(&self) -> Fault {
         match self {
+            Self::Changed { .. } => Fault::Caller,
             Self::OurSide { .. } | Self::Overloaded { .. } => Fault::Host,
             _ => Fault::Peer,
         }
@@ -142,6 +149,7 @@ impl HandshakeError {
             Self::BadCertificate { .. } => {
                 "look at the peer's certificate with `openssl x509 -text`, and have it issued anew"
             }
+            Self::Changed { .. } => "connect anew, and query again whether the peer may go on",
             Self::Expired { .. } => "renew the peer's certificate, or check the clock of this host",
             Self::NoCertificate => {
                 "give the peer a certificate that this host trusts (`countersign identity issue`), \
@@ -183,6 +191,7 @@ impl HandshakeError {
     /// Returns the Winsock number (SPEC 3).
     pub fn wsa(&self) -> WsaError {
         match self {
+            Self::Changed { .. } => WsaError::ConnAborted,
             Self::TimedOut { .. } => WsaError::TimedOut,
             _ => WsaError::Acces,
         }

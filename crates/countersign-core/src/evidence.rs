@@ -1,6 +1,7 @@
 //! What in fact holds between us and a peer.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::settings::flags;
 use crate::{PeerName, Timestamp, WsaError};
@@ -113,6 +114,15 @@ impl SessionId {
     pub fn as_u64(self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+}
+
+impl SessionId {
+    /// Returns the number of the traffic keys that are in force after so many changes: `QmSaId` of
+    /// the query (SPEC 7.4).
+    pub fn traffic_keys(self, rekeys: u64) -> u64 {
+        let [.., a, b, c, d, e, f, g, h] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]).wrapping_add(rekeys)
     }
 }
 
@@ -251,7 +261,7 @@ flags! {
 /// The answer to a query (SPEC 7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityInfo {
-    evidence: Option<Evidence>,
+    evidence: Option<Arc<Evidence>>,
 }
 
 impl SecurityInfo {
@@ -261,8 +271,8 @@ impl SecurityInfo {
     }
 
     /// The connection is protected as the evidence says.
-    pub fn secured(evidence: Evidence) -> Self {
-        Self { evidence: Some(evidence) }
+    pub fn secured(evidence: impl Into<Arc<Evidence>>) -> Self {
+        Self { evidence: Some(evidence.into()) }
     }
 
     /// Returns what is true now.
@@ -275,6 +285,6 @@ impl SecurityInfo {
 
     /// Returns the evidence; none means cleartext.
     pub fn evidence(&self) -> Option<&Evidence> {
-        self.evidence.as_ref()
+        self.evidence.as_deref()
     }
 }

@@ -51,6 +51,9 @@ pub use plan::{Admission, Asked, AskedFrom, Cleartext, ClientPlan, PlanError, Se
 mod evidence;
 pub use evidence::{Evidence, InfoFlags, Mechanism, Proof, ProvedPeer, SecurityInfo, SessionId};
 
+mod query;
+pub use query::{QueryAnswer, QueryTemplate, SaFields, SaIds, TokenAccess};
+
 mod time;
 pub use time::Timestamp;
 

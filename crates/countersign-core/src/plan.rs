@@ -212,6 +212,28 @@ impl Policy {
         Ok(ServerPlan::Tls { admission, cleartext })
     }
 
+    /// Returns what a client that was let in by `before` would have to pass if it came now to
+    /// `listen`; the names of the program stay.
+    pub fn readmit(&self, before: &Admission, listen: SocketAddr) -> Admission {
+        Admission {
+            names: before.names.clone(),
+            gates: self.gates(listen),
+            demand: self.client_certificates(),
+        }
+    }
+
+    /// Returns whether the peer at `peer` would still be asked for the same, where the program
+    /// says the same.
+    pub fn still_asks(&self, asked: &Asked, peer: SocketAddr) -> bool {
+        match asked {
+            Asked::AnyTrusted => !self.require.peer_name && self.targets.lookup(peer).is_none(),
+            Asked::Name { from: AskedFrom::Program(_), .. } => true,
+            Asked::Name { name, from: AskedFrom::Policy(_) } => {
+                self.targets.lookup(peer).is_some_and(|(_, now)| now == name)
+            }
+        }
+    }
+
     /// Decides what the peer at `peer` must prove, who greets a datagram socket on `listen` before
     /// the socket has greeted it.
     ///
@@ -248,8 +270,8 @@ impl Policy {
         Ok(Admission { names, gates, demand })
     }
 
-    /// Returns the gates of a datagram socket. One that is bound to every address of the host does
-    /// not learn at which of them a peer arrived, so the peer must pass as if at each.
+    /// Returns the gates of a datagram socket. Where it is not known at which of the host's
+    /// addresses a peer arrived (`listen` is the unspecified one), the peer must pass as if at each.
     fn gates_wherever(&self, listen: SocketAddr) -> Vec<Vec<AllowRule>> {
         let rules = self.allow.iter().flatten().filter(|rule| rule.judges(listen));
         let mut places: Vec<SocketAddr> = match fold(listen).ip().is_unspecified() {

@@ -1,9 +1,10 @@
 //! The kernel, made safe for Countersign.
 //!
 //! What `std::net` does not offer: sockets in stages, exclusive ports, sends that do not wait,
-//! waiting for readiness with a deadline, a set of descriptors with timers, the credentials of one
-//! thread, and the user database. Nearly all of it is over `rustix`; the calls that need `unsafe`
-//! belong here and nowhere else, each file with the reason at its head.
+//! waiting for readiness with a deadline, a set of descriptors with timers, datagrams in batches with
+//! the address that they came to, the credentials of one thread, and the user database. Nearly all
+//! of it is over `rustix`; the calls that need `unsafe` belong here and nowhere else, each file with
+//! the reason at its head.
 //!
 //! This crate decides nothing and knows no protocol.
 
@@ -22,11 +23,13 @@ pub use credentials::{Credentials, Identity, Missing, NoSuchId, SwitchError};
 
 mod datagram;
 pub use datagram::{
-    bind_datagrams, connect_datagrams, datagram_socket, local_address, receive_from, send_to,
+    Arrived, Batch, Complaint, MAX_SEGMENTED, MAX_SEGMENTS, Route, bind_datagrams,
+    connect_datagrams, datagram_socket, join_arrivals, local_address, send_along, tell_complaints,
+    tell_destination,
 };
 
 mod readiness;
-pub use readiness::{Interest, ReadySet, has_failed, wait};
+pub use readiness::{Interest, ReadySet, has_error, wait};
 
 mod signal;
 pub use signal::Signal;

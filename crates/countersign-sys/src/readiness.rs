@@ -48,12 +48,13 @@ pub fn wait(
     }
 }
 
-/// Returns whether a socket is in error, without taking the error from it.
-pub fn has_failed(descriptor: BorrowedFd<'_>) -> bool {
-    let mut asked = [PollFd::new(&descriptor, PollFlags::empty())];
-    let polled = rustix::event::poll(&mut asked, Some(&timespec(Duration::ZERO)));
-    let [answer] = asked;
-    polled.is_ok() && answer.revents().contains(PollFlags::ERR)
+/// Returns whether something went wrong with a descriptor that its next call will tell (POLLERR of
+/// poll(2)); it waits for nothing, and leaves the error where it is.
+pub fn has_error(descriptor: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::new(&descriptor, PollFlags::empty())];
+    let answered = rustix::event::poll(&mut polled, Some(&timespec(Duration::ZERO)));
+    let [polled] = polled;
+    answered.is_ok_and(|count| count > 0) && polled.revents().contains(PollFlags::ERR)
 }
 
 /// A set of descriptors and one alarm, of which the next that is ready can be asked for, by any

@@ -11,9 +11,11 @@ use rustls::{ClientConnection, Connection, ProtocolVersion, ServerConnection};
 use rustls_pki_types::ServerName;
 
 use crate::config::{ClientConfig, ServerConfig};
+use crate::credential::TrustAnchors;
 use crate::error::from_rustls;
+use crate::keys;
 use crate::scope::{self, Answer, Question};
-use crate::verify::printable;
+use crate::verify::{printable, verify_peer};
 
 /// Sealed bytes that may wait to be transmitted, and the size of one write to the socket. Three
 /// records: a fourth would pass one loopback segment and the 64 KiB of segmentation offload, which
@@ -44,6 +46,8 @@ pub struct Engine {
     first_bytes: Vec<u8>,
     /// How many records may still be sealed, if this is TLS 1.2.
     tls12_records: u64,
+    /// How often the traffic keys have changed.
+    rekeys: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +128,7 @@ impl Engine {
             is_evidence_out: false,
             first_bytes: Vec::new(),
             tls12_records: TLS12_RECORDS,
+            rekeys: 0,
         }
     }
 
@@ -163,7 +168,9 @@ impl Engine {
     fn process(&mut self, now: Timestamp) -> Result<Plaintext, HandshakeError> {
         let connection = &mut self.connection;
         let question = (self.phase == Phase::Handshaking).then_some(&self.question);
+        let made = keys::made();
         let (state, outcome) = scope::enter(question, now, || connection.process_new_packets());
+        self.note_keys_since(made);
         self.answer = outcome.answer.or_else(|| self.answer.take());
         match state {
             Ok(state) if state.plaintext_bytes_to_read() > 0 => Ok(Plaintext::Waits),
@@ -219,7 +226,10 @@ impl Engine {
             return 0;
         }
         if self.connection.protocol_version() != Some(ProtocolVersion::TLSv1_2) {
-            return io::Write::write(&mut self.connection.writer(), plain).unwrap_or(0);
+            let made = keys::made();
+            let taken = io::Write::write(&mut self.connection.writer(), plain).unwrap_or(0);
+            self.note_keys_since(made);
+            return taken;
         }
         if self.tls12_records == 0 {
             let what = "TLS 1.2 cannot protect more with the keys of one connection".to_owned();
@@ -272,6 +282,60 @@ impl Engine {
         self.connection.wants_write()
     }
 
+    /// Changes the traffic keys of both directions (KeyUpdate, RFC 8446 section 4.6.3): ours with
+    /// the next record, the peer's as soon as it has heard of it.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::NothingShared`] in TLS 1.2, which cannot; otherwise as the library.
+    pub fn change_keys(&mut self) -> Result<(), HandshakeError> {
+        if self.connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+            let what = "TLS 1.2 has no way to change keys".to_owned();
+            return Err(HandshakeError::NothingShared { what });
+        }
+        let made = keys::made();
+        let changed = self.connection.refresh_traffic_keys();
+        self.note_keys_since(made);
+        changed.map_err(|error| from_rustls(&error))
+    }
+
+    /// Returns how often the traffic keys have changed, in either direction.
+    pub fn rekeys(&self) -> u64 {
+        self.rekeys
+    }
+
+    /// Returns what was asked of the peer.
+    pub fn question(&self) -> &Question {
+        &self.question
+    }
+
+    /// Judges the peer's certificate once more, as if it were shown now, for this question and
+    /// these anchors.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection would not be made.
+    pub fn judge_anew(
+        &self,
+        question: &Question,
+        anchors: &TrustAnchors,
+        now: Timestamp,
+    ) -> Result<(), HandshakeError> {
+        match (self.connection.peer_certificates(), question) {
+            (Some(chain), _) => verify_peer(anchors, chain, question, now).map(|_| ()),
+            (None, Question::MayConnect(admission, _)) if admission.admits_anonymous() => Ok(()),
+            (None, _) => Err(HandshakeError::NoCertificate),
+        }
+    }
+
+    /// Ends the conversation: the peer is told that we send no more, and nothing that it sent is
+    /// handed out any more.
+    pub fn abort(&mut self, why: HandshakeError) {
+        self.connection.send_close_notify();
+        self.is_evidence_out = false;
+        self.fail(why);
+    }
+
     /// Tells the peer that we will send no more (close_notify).
     pub fn close(&mut self) {
         self.connection.send_close_notify();
@@ -297,6 +361,13 @@ impl Engine {
     /// Returns whether the peer has sent any byte during the handshake.
     pub fn has_heard(&self) -> bool {
         !self.first_bytes.is_empty()
+    }
+
+    /// Counts the keys made since, unless they are the first.
+    fn note_keys_since(&mut self, made: u64) {
+        if self.phase == Phase::Secured {
+            self.rekeys += keys::made().wrapping_sub(made);
+        }
     }
 
     fn peer_has_closed(&mut self) -> bool {

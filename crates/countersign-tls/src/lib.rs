@@ -31,6 +31,8 @@ pub use engine::{Engine, Opened, Output};
 
 mod error;
 
+mod keys;
+
 mod names;
 
 mod provider;

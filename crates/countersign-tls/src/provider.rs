@@ -4,13 +4,17 @@ use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
+use crate::keys;
+
 /// Returns aws-lc-rs with AEAD suites only and X25519MLKEM768 preferred.
 ///
 /// All of rustls' suites are AEAD; that none other gets in is a test of this file.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
         use aws_lc_rs::kx_group::{SECP256R1, SECP384R1, X25519, X25519MLKEM768};
+        let usual = aws_lc_rs::default_provider();
         Arc::new(CryptoProvider {
+            cipher_suites: usual.cipher_suites.into_iter().map(keys::counted).collect(),
             kx_groups: vec![X25519MLKEM768, X25519, SECP256R1, SECP384R1],
             ..aws_lc_rs::default_provider()
         })

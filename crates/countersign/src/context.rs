@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -56,6 +56,8 @@ pub(crate) struct Generation {
     pub(crate) server: Option<ServerConfig>,
     pub(crate) credential: Option<Credential>,
     pub(crate) anchors: TrustAnchors,
+    /// What datagrams of the usual size need, made when the first socket needs it.
+    pub(crate) datagrams: OnceLock<countersign_dtls::Config>,
     /// The policy files that there were; from now on they must be.
     policy_files: Vec<PathBuf>,
 }
@@ -317,7 +319,17 @@ impl Sources {
         };
         let client = ClientConfig::new(&policy, &anchors, credential.as_ref());
         let server = credential.as_ref().map(|own| ServerConfig::new(&policy, &anchors, own));
-        Ok(Generation { number, policy, client, server, credential, anchors, policy_files })
+        let datagrams = OnceLock::new();
+        Ok(Generation {
+            number,
+            policy,
+            client,
+            server,
+            credential,
+            anchors,
+            datagrams,
+            policy_files,
+        })
     }
 
     /// Reads the policy, and says which files it is made of.

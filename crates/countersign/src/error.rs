@@ -166,7 +166,9 @@ impl From<Error> for io::Error {
             Error::Handshake { source, .. } => match source {
                 HandshakeError::TimedOut { .. } => io::ErrorKind::TimedOut,
                 HandshakeError::Truncated => io::ErrorKind::UnexpectedEof,
-                HandshakeError::RefusedByPeer { .. } => io::ErrorKind::ConnectionAborted,
+                HandshakeError::Changed { .. } | HandshakeError::RefusedByPeer { .. } => {
+                    io::ErrorKind::ConnectionAborted
+                }
                 HandshakeError::Protocol { .. } | HandshakeError::NotTls { .. } => {
                     io::ErrorKind::InvalidData
                 }

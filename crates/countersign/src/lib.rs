@@ -36,7 +36,7 @@ mod context;
 pub use context::{Context, ContextBuilder};
 
 mod datagram;
-pub use datagram::UdpSocket;
+pub use datagram::{Received, UdpSocket};
 
 mod error;
 pub use error::Error;

@@ -11,8 +11,8 @@ use countersign_tls::Engine;
 use crate::clock;
 use crate::context::Generation;
 use crate::core::{
-    ClientPlan, Evidence, HandshakeError, Lifecycle, SecurityInfo, SecuritySettings, SocketKind,
-    Stage, TargetTable, WsaError,
+    ClientPlan, Evidence, HandshakeError, Lifecycle, QueryAnswer, QueryTemplate, SecurityInfo,
+    SecuritySettings, SocketKind, Stage, TargetTable, WsaError,
 };
 use crate::stream::{Advance, Channel, Handshake, Inbound};
 use crate::{Context, Error, Incoming, PeerName, TcpListener, TcpStream};
@@ -333,6 +333,25 @@ impl Socket {
         }
     }
 
+    /// Asks about the connection as `template` says; see [`TcpStream::query_with`]. Where the last
+    /// connection was refused, a template that asks for the ids learns why (SPEC 7.4).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::query`] and [`TcpStream::query_with`].
+    pub fn query_with(&self, template: &QueryTemplate) -> Result<QueryAnswer, Error> {
+        if let (Stage::Failed, true, Some(error)) =
+            (self.life.stage(), template.wants_sa_ids(), &self.failure)
+        {
+            return Ok(QueryAnswer::failed(error.clone()));
+        }
+        self.life.query().map_err(|wsa| self.order("query", wsa))?;
+        match &self.state {
+            State::Stream(stream) => stream.query_with(template),
+            _ => Err(self.order("query", WsaError::NotConn)),
+        }
+    }
+
     /// Returns why the last connection was refused, if it was (SPEC 7.4).
     pub fn failure(&self) -> Option<&HandshakeError> {
         self.failure.as_ref()
@@ -530,7 +549,7 @@ impl Socket {
     }
 
     fn opened(&mut self, channel: Channel) {
-        let stream = TcpStream::new(channel, &self.context);
+        let stream = TcpStream::new(channel.under(&self.context), &self.context);
         // It cannot fail: the mode is a flag of ours.
         let _ = stream.set_nonblocking(self.nonblocking);
         self.state = State::Stream(stream);

@@ -85,7 +85,7 @@ pub struct Requirements {
     pub peer_name: bool,
     /// `ALLOW_INSECURE` has no effect, and sockets on which security was never set are secured.
     pub security: bool,
-    /// TLS 1.2 has no chance.
+    /// TLS 1.2 has no chance. It speaks of streams: datagrams are DTLS 1.2 whatever it says.
     pub tls13: bool,
 }
 
@@ -102,6 +102,13 @@ pub struct Limits {
     /// With `ALLOW_INSECURE`: how long a silent peer is waited for before it counts as one that
     /// cannot do security.
     pub insecure_after: Duration,
+    /// How many handshakes of one host (one IPv4 address, or one IPv6 network of 64 bits) a
+    /// datagram socket has under way at once.
+    pub handshakes_per_host: usize,
+    /// How many peers a datagram socket has at most.
+    pub datagram_peers: usize,
+    /// How long an association of datagrams lives on which nothing goes either way.
+    pub datagram_idle: Duration,
 }
 
 impl Default for Limits {
@@ -111,6 +118,9 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(30),
             insecure_after: Duration::from_secs(3),
+            handshakes_per_host: 64,
+            datagram_peers: 10_000,
+            datagram_idle: Duration::from_secs(600),
         }
     }
 }
@@ -121,6 +131,9 @@ pub(crate) struct PartialLimits {
     pub(crate) handshake_timeout: Option<Duration>,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) insecure_after: Option<Duration>,
+    pub(crate) handshakes_per_host: Option<usize>,
+    pub(crate) datagram_peers: Option<usize>,
+    pub(crate) datagram_idle: Option<Duration>,
 }
 
 /// A name for an address: `[[target]]`.
@@ -194,6 +207,9 @@ impl Policy {
             handshake_timeout: new.handshake_timeout.or(old.handshake_timeout),
             connect_timeout: new.connect_timeout.or(old.connect_timeout),
             insecure_after: new.insecure_after.or(old.insecure_after),
+            handshakes_per_host: new.handshakes_per_host.or(old.handshakes_per_host),
+            datagram_peers: new.datagram_peers.or(old.datagram_peers),
+            datagram_idle: new.datagram_idle.or(old.datagram_idle),
         };
         for (address, name) in next.targets.iter() {
             self.targets.insert(address, name.clone());
@@ -255,6 +271,9 @@ impl Policy {
             handshake_timeout: Some(limits.handshake_timeout),
             connect_timeout: Some(limits.connect_timeout),
             insecure_after: Some(limits.insecure_after),
+            handshakes_per_host: Some(limits.handshakes_per_host),
+            datagram_peers: Some(limits.datagram_peers),
+            datagram_idle: Some(limits.datagram_idle),
         };
         self
     }
@@ -293,6 +312,12 @@ impl Policy {
             handshake_timeout: self.limits.handshake_timeout.unwrap_or(default.handshake_timeout),
             connect_timeout: self.limits.connect_timeout.unwrap_or(default.connect_timeout),
             insecure_after: self.limits.insecure_after.unwrap_or(default.insecure_after),
+            handshakes_per_host: self
+                .limits
+                .handshakes_per_host
+                .unwrap_or(default.handshakes_per_host),
+            datagram_peers: self.limits.datagram_peers.unwrap_or(default.datagram_peers),
+            datagram_idle: self.limits.datagram_idle.unwrap_or(default.datagram_idle),
         }
     }
 

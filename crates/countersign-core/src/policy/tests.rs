@@ -27,6 +27,9 @@ security = true
 [limits]
 handshakes = 64
 handshake-timeout-ms = 500
+handshakes-per-host = 8
+datagram-peers = 100
+datagram-idle-ms = 60000
 
 [[target]]
 address = "10.0.0.5:5432"
@@ -52,6 +55,9 @@ fn every_key_is_read() {
     assert!(policy.require().security && policy.require().peer_name);
     assert_eq!(policy.limits().handshakes, 64);
     assert_eq!(policy.limits().handshake_timeout.as_millis(), 500);
+    assert_eq!(policy.limits().handshakes_per_host, 8);
+    assert_eq!(policy.limits().datagram_peers, 100);
+    assert_eq!(policy.limits().datagram_idle.as_secs(), 60);
     let (_, name) = policy.targets().lookup("10.0.0.5:5432".parse().unwrap()).unwrap();
     assert_eq!(name.to_string(), "postgres/db1.example.com");
     assert!(policy.targets().lookup("10.0.0.5:443".parse().unwrap()).is_some());

@@ -85,6 +85,9 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
             handshake_timeout: file.limits.handshake_timeout_ms.map(Positive::into_millis),
             connect_timeout: file.limits.connect_timeout_ms.map(Positive::into_millis),
             insecure_after: file.limits.insecure_after_ms.map(Positive::into_millis),
+            handshakes_per_host: file.limits.handshakes_per_host.map(Positive::into_usize),
+            datagram_peers: file.limits.datagram_peers.map(Positive::into_usize),
+            datagram_idle: file.limits.datagram_idle_ms.map(Positive::into_millis),
         },
         targets,
         allow: if allow.is_empty() { Vec::new() } else { vec![allow] },
@@ -182,6 +185,9 @@ struct LimitsText {
     handshake_timeout_ms: Option<Positive>,
     connect_timeout_ms: Option<Positive>,
     insecure_after_ms: Option<Positive>,
+    handshakes_per_host: Option<Positive>,
+    datagram_peers: Option<Positive>,
+    datagram_idle_ms: Option<Positive>,
 }
 
 #[derive(serde::Deserialize)]

@@ -6,12 +6,12 @@ use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use countersign_dtls::{SendError, Standing};
-use countersign_sys::Progress;
+use countersign_sys::{Progress, ReadySet};
 
 use super::UdpSocket;
-use super::state::{Open, State, now};
-use super::udp::{order, size, would_block};
-use crate::core::{Stage, WsaError, fold};
+use super::state::{Open, State};
+use super::udp::{SOCKET, order, size, would_block};
+use crate::core::{WsaError, fold};
 use crate::{Context, Error};
 
 /// How often the kernel is asked for more before the caller has its thread back.
@@ -101,17 +101,12 @@ impl UdpSocket {
     ///
     /// As [`Self::recv_from`].
     pub fn try_recv_from(&self, into: &mut [u8]) -> Result<Option<(usize, SocketAddr)>, Error> {
-        let state = &mut *self.lock();
-        self.gather(state)?;
-        let Some((from, datagram)) = state.open.as_mut().and_then(Open::take_mail) else {
-            return Ok(None);
-        };
-        self.signal(state);
-        let count = datagram.len().min(into.len());
-        if let (Some(to), Some(piece)) = (into.get_mut(..count), datagram.get(..count)) {
-            to.copy_from_slice(piece);
+        let mut state = self.lock();
+        self.gather(&mut state)?;
+        match self.take(state, into) {
+            Ok(received) => received.map(Some),
+            Err(_state) => Ok(None),
         }
-        Ok(Some((datagram.len(), from)))
     }
 
     /// Sends one datagram without waiting, whatever the mode of the socket is. The first one to a
@@ -121,23 +116,20 @@ impl UdpSocket {
     ///
     /// As [`Self::send_to`]; `WouldBlock` while the peer has not proved who it is.
     pub fn try_send_to(&self, datagram: &[u8], peer: SocketAddr) -> Result<usize, Error> {
-        let state = &mut *self.lock();
         let peer = fold(peer);
-        match (state.connected, state.life.stage()) {
-            (Some(only), _) if only != peer => return Err(order(state, "send", WsaError::IsConn)),
-            (_, Stage::Failed) => return Err(order(state, "send", WsaError::NotConn)),
-            _ => {}
-        }
         if datagram.is_empty() {
             return Err(size(datagram));
         }
-        self.open(state)?;
-        self.secure_now(state, peer)?;
-        let sent = state.open.as_mut().map(|open| open.endpoint.send(peer, datagram, now()));
+        let mut state = self.ready_to_send(peer)?;
+        self.secure_now(&mut state, peer)?;
+        let sent = state.open.as_mut().map(|open| {
+            let now = open.now();
+            open.endpoint.send(peer, datagram, now)
+        });
         match sent {
             Some(Ok(())) => {
                 state.flush(&self.socket, Some(peer)).map_err(Error::io("send"))?;
-                self.set_alarm(state);
+                self.set_alarm(&mut state);
                 Ok(datagram.len())
             }
             Some(Err(SendError::Size { .. })) => Err(size(datagram)),
@@ -182,10 +174,13 @@ impl UdpSocket {
         // What is ready is taken out of the set, so that waiting on it is of use; it is looked at
         // afterwards, so nothing that arrives meanwhile is missed.
         for _ in 0..STEPS {
-            if self.ready.next(false).map_err(Error::io("wait"))?.is_none() {
-                break;
+            let ready = self.ready.next(false).map_err(Error::io("wait"))?;
+            match ready {
+                None => break,
+                Some(ReadySet::ALARM) => state.alarm = None,
+                Some(SOCKET) => state.was_called = true,
+                Some(_) => {}
             }
-            state.alarm = None;
             state.advance(&self.socket, self.context.current())?;
             self.signal(state);
             self.progress.notify_all();
