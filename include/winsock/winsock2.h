@@ -24,6 +24,9 @@ typedef int countersign_socklen_t;
 typedef USHORT ADDRESS_FAMILY;
 typedef UINT GROUP;
 
+/* Windows' number, under a name that libc has not: for files without the BSD names. */
+#define COUNTERSIGN_AF_INET6 23
+
 /* ---- Addresses. --------------------------------------------------------------------------------------------- */
 
 typedef struct sockaddr SOCKADDR, *PSOCKADDR, *LPSOCKADDR;

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::build::{include, library};
 
 /// The functions that the library exports.
-fn exported() -> BTreeSet<String> {
+pub(crate) fn exported() -> BTreeSet<String> {
     let output = Command::new("nm")
         .args(["--dynamic", "--defined-only", "--format=posix"])
         .arg(library().join("libcountersign_winsock.so"))

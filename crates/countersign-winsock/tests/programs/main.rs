@@ -6,6 +6,7 @@
 mod build;
 mod examples;
 mod exports;
+mod install;
 mod instruments;
 mod rules;
 mod world;
