@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use countersign::{Error, Interest};
 
@@ -211,7 +211,12 @@ pub(crate) fn advance(entry: &Arc<Entry>) -> Option<Want> {
             }
         }
     }
-    let mut stage = entry.try_stage()?;
+    let Some(mut stage) = entry.try_stage() else {
+        // A connect that waits needs nobody to go on with it; one that does not is just leaving.
+        let soon = Instant::now() + Duration::from_millis(1);
+        let want = Want { number: entry.number(), deadline: Some(soon), ..Want::default() };
+        return entry.is_nonblocking().then_some(want);
+    };
     let socket = stage.socket.as_mut()?;
     let mut result = socket.finish_connect();
     if result.as_ref().is_err_and(Error::is_would_block)

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
+use countersign::core::{QueryAnswer, SaFields, TokenAccess};
 use countersign::rights::PeerToken;
-use countersign::{Evidence, SecurityInfo};
 
 use crate::abi;
 use crate::decode::QueryTemplate;
@@ -33,87 +33,129 @@ pub(crate) fn query(
     entry: &Entry,
     template: Result<Option<QueryTemplate>, Failure>,
 ) -> Result<Vec<u8>, Failure> {
-    if entry.is_stream() && !is_connected(entry) {
+    // A socket whose connect failed has a reason to tell, though it has no connection.
+    let may_tell = is_connected(entry) || entry.is_staged() && entry.phase() == Phase::Failed;
+    if entry.is_stream() && !may_tell {
         return Err(security::not_connected());
     }
-    let template = template?;
-    let access = template.as_ref().map_or(0, |template| template.access);
-    token::check_access(access)?;
-    let address = template.as_ref().and_then(|template| template.address);
-    let answer = match entry.secured() {
-        Some(Secured::Stream(stream)) => Answer {
-            info: stream.query()?,
-            application: stream.application_token(),
-            machine: stream.machine_token(),
-        },
+    let asked = Asked::new(template?)?;
+    match entry.secured() {
+        Some(Secured::Stream(stream)) => {
+            let answer = stream.query_with(&asked.template)?;
+            let tokens = || (stream.application_token(), stream.machine_token());
+            asked.tell(&answer, tokens)
+        }
         Some(Secured::Datagram(socket)) => {
-            let peer = address.ok_or(Failure::fixed(
-                abi::WSAEINVAL,
-                "a datagram socket has many peers, and the template names none",
-            ))?;
-            Answer {
-                info: socket.query(peer)?,
-                application: socket.application_token(peer),
-                machine: socket.machine_token(peer),
+            let answer = socket.query_with(&asked.template)?;
+            let Some(peer) = asked.peer else { return Err(security::not_connected()) };
+            let tokens = || (socket.application_token(peer), socket.machine_token(peer));
+            asked.tell(&answer, tokens)
+        }
+        Some(Secured::Listener(_)) => Err(security::not_connected()),
+        None if entry.is_staged() => {
+            match entry.try_stage().as_ref().and_then(|it| it.socket.as_ref()) {
+                Some(socket) => asked.tell(&socket.query_with(&asked.template)?, || (None, None)),
+                None => Err(security::not_connected()),
             }
         }
-        // Only streams in clear are connected here.
-        _ if entry.is_stream() && entry.phase() != Phase::UnderWay => {
-            Answer { info: SecurityInfo::clear(), application: None, machine: None }
+        // A stream in clear: nothing protects it, and nobody is there whom we know.
+        None if entry.is_stream() && entry.phase() != Phase::UnderWay => {
+            asked.encode(0, None, None, SecondInfo::default())
         }
-        _ => return Err(security::not_connected()),
-    };
-    answer.encode(template.as_ref(), access)
+        None => Err(security::not_connected()),
+    }
 }
 
-/// What is known of a peer.
-struct Answer {
-    info: SecurityInfo,
-    application: Option<PeerToken>,
-    machine: Option<PeerToken>,
+/// What a query asks for.
+struct Asked {
+    template: countersign::core::QueryTemplate,
+    peer: Option<SocketAddr>,
+    access: u32,
+    is_second: bool,
 }
 
-impl Answer {
-    fn encode(self, template: Option<&QueryTemplate>, access: u32) -> Result<Vec<u8>, Failure> {
-        let mut flags = self.info.flags().bits();
-        let best = self.application.as_ref().or(self.machine.as_ref());
-        if best.is_some_and(PeerToken::is_impersonable) {
+impl Asked {
+    fn new(template: Option<QueryTemplate>) -> Result<Self, Failure> {
+        let mut asked = countersign::core::QueryTemplate::default();
+        let Some(template) = template else {
+            return Ok(Self { template: asked, peer: None, access: 0, is_second: false });
+        };
+        token::check_access(template.access)?;
+        if let Some(peer) = template.address {
+            asked = asked.at(peer);
+        }
+        if template.access != 0 {
+            asked = asked.with_tokens(TokenAccess::QUERY);
+        }
+        if let Some(second) = &template.second {
+            asked = asked.with_sa_ids();
+            if second.abort_on_change {
+                let session =
+                    if second.watch_session { SaFields::MM_SA_ID } else { SaFields::NONE };
+                let keys = if second.watch_keys { SaFields::QM_SA_ID } else { SaFields::NONE };
+                asked = asked.aborting_on(session | keys);
+            }
+        }
+        Ok(Self {
+            template: asked,
+            peer: template.address,
+            access: template.access,
+            is_second: template.second.is_some(),
+        })
+    }
+
+    fn tell(
+        &self,
+        answer: &QueryAnswer,
+        tokens: impl FnOnce() -> (Option<PeerToken>, Option<PeerToken>),
+    ) -> Result<Vec<u8>, Failure> {
+        let (application, machine) = tokens();
+        let ids = answer.ids();
+        let refusal = answer.negotiation_error().map_or(0, |error| error.wsa().number());
+        let second = SecondInfo {
+            session: ids.map_or(0, |ids| ids.session),
+            keys: ids.map_or(0, |ids| ids.traffic_keys),
+            negotiation: refusal.cast_unsigned(),
+            ..SecondInfo::default()
+        };
+        self.encode(answer.flags().bits(), application, machine, second)
+    }
+
+    fn encode(
+        &self,
+        mut flags: u32,
+        application: Option<PeerToken>,
+        machine: Option<PeerToken>,
+        second: SecondInfo,
+    ) -> Result<Vec<u8>, Failure> {
+        if application.as_ref().or(machine.as_ref()).is_some_and(PeerToken::is_impersonable) {
             flags |= SOCKET_INFO_CONNECTION_IMPERSONATED;
         }
-        let is_second = template.is_some_and(|template| template.second.is_some());
-        let mut told = QueryInfo {
-            protocol: if is_second {
-                SOCKET_SECURITY_PROTOCOL_IPSEC2
-            } else {
-                SOCKET_SECURITY_PROTOCOL_DEFAULT
-            },
-            flags,
-            second: is_second.then(|| second(self.info.evidence())),
-            ..QueryInfo::default()
+        let protocol = if self.is_second {
+            SOCKET_SECURITY_PROTOCOL_IPSEC2
+        } else {
+            SOCKET_SECURITY_PROTOCOL_DEFAULT
         };
-        if access != 0 {
-            let hand_out = |token: Option<PeerToken>| {
-                token.map_or(Ok(0), |token| {
-                    Token::hand_out(token, access).map(|handle| handle.addr() as u64)
-                })
-            };
-            told.application = hand_out(self.application)?;
-            match hand_out(self.machine) {
-                Ok(machine) => told.machine = machine,
+        let second = self.is_second.then_some(second);
+        let mut told = QueryInfo { protocol, flags, second, ..QueryInfo::default() };
+        if self.access != 0 {
+            told.application = self.hand_out(application)?;
+            told.machine = match self.hand_out(machine) {
+                Ok(machine) => machine,
                 Err(failure) => {
                     let first = std::ptr::without_provenance_mut(told.application as usize);
                     crate::handle::close(first);
                     return Err(failure);
                 }
-            }
+            };
         }
         Ok(told.to_bytes())
     }
-}
 
-fn second(evidence: Option<&Evidence>) -> SecondInfo {
-    let session = evidence.map_or(0, |evidence| evidence.session().as_u64());
-    SecondInfo { session, keys: session, ..SecondInfo::default() }
+    fn hand_out(&self, token: Option<PeerToken>) -> Result<u64, Failure> {
+        let Some(token) = token else { return Ok(0) };
+        Token::hand_out(token, self.access).map(|handle| handle.addr() as u64)
+    }
 }
 
 /// Returns the token of the peer to act for: a blocking, non-overlapped, secured socket's

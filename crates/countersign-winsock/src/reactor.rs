@@ -213,22 +213,37 @@ impl Reactor {
 
     /// Goes on with a socket; returns whether there is more to wait for.
     fn serve(&self, one: &mut Attended, key: u64) -> bool {
-        let (want, stays) = if let Some((entry, until)) = &one.lingers {
-            (lingering(entry, *until), true)
-        } else {
-            match one.entry.upgrade() {
-                Some(entry) if !entry.is_closed() => (advance(&entry), true),
-                _ => (Want::default(), false),
+        if one.lingers.is_none()
+            && let Some(entry) = one.entry.upgrade()
+        {
+            let want = if entry.is_closed() { Want::default() } else { advance(&entry) };
+            if entry.is_closed() {
+                // We may be the last to hold it, and must not wait when it goes.
+                lock(&self.inbox).lingering += 1;
+                one.lingers = Some((entry, Instant::now() + LINGER));
+            } else if self.wait_for(one, want, key) {
+                return true;
             }
-        };
-        if want.is_nothing() || !stays {
-            if want.is_nothing() && one.want.number > 0 {
-                let _gone_already = epoll::delete(&self.epoll, kernel::borrow(one.want.number));
+        }
+        if let Some((entry, until)) = &one.lingers {
+            let want = lingering(entry, *until);
+            if self.wait_for(one, want, key) {
+                return true;
             }
-            if one.lingers.take().is_some() {
-                lock(&self.inbox).lingering -= 1;
-                self.idle.notify_all();
-            }
+        }
+        if one.want.number > 0 {
+            let _gone_already = epoll::delete(&self.epoll, kernel::borrow(one.want.number));
+        }
+        if one.lingers.take().is_some() {
+            lock(&self.inbox).lingering -= 1;
+            self.idle.notify_all();
+        }
+        false
+    }
+
+    /// Has the kernel tell when a socket is ready; returns whether there is anything to wait for.
+    fn wait_for(&self, one: &mut Attended, want: Want, key: u64) -> bool {
+        if want.is_nothing() {
             return false;
         }
         one.want = want;

@@ -23,7 +23,9 @@ fn conversation(client: Socket, listener: Socket, address: std::net::SocketAddr)
         at_client,
         abi::FD_CONNECT | abi::FD_WRITE | abi::FD_READ | abi::FD_CLOSE,
     ));
-    fails(connect(client, address), -1, abi::WSAEWOULDBLOCK);
+    // The peer's answers may come while the call still looks for them.
+    let connected = connect(client, address);
+    assert!(connected == 0 || WSAGetLastError() == abi::WSAEWOULDBLOCK, "{}", text());
     let accepted = next(listener, at_listener);
     assert_eq!(accepted.network_events, abi::FD_ACCEPT);
     let mut server = accept(listener);
