@@ -8,5 +8,6 @@ mod examples;
 mod exports;
 mod install;
 mod instruments;
+mod rights;
 mod rules;
 mod world;
