@@ -15,6 +15,7 @@ mod handshakes;
 mod peers;
 mod query;
 mod report;
+mod winsock;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         }
     };
     let material = Material::make();
+    winsock::start(&material);
     let mut report = report::Report::new(options.rounds, options.figure, options.peer);
     for size in [16 * 1024, 1024 * 1024] {
         let title = format!("bulk, {} KiB writes, MB/s", size / 1024);
@@ -78,6 +80,28 @@ fn main() -> ExitCode {
             if peer == Peer::Kernel { kernels } else { own }
         });
     }
+    for (title, called) in [
+        (
+            "C interface: recv of a byte that is there, ns (less is better)",
+            winsock::Called::Receive,
+        ),
+        ("C interface: send of a byte, ns", winsock::Called::Send),
+    ] {
+        report.measure(title, &[Peer::Winsock, Peer::Countersign], |peer| {
+            let by = if peer == Peer::Winsock { winsock::By::C } else { winsock::By::Rust };
+            winsock::run(&material, called, by, options.duration / 2)
+        });
+    }
+    for threads in [1, 2, 8] {
+        let title = format!("C interface: finding a socket, {threads} threads with one each, ns");
+        let run = |_| winsock::look_up(threads, options.duration / 2);
+        report.measure(&title, &[Peer::Winsock], run);
+    }
+    report.measure(
+        "C interface: growth over 200,000 sockets opened, named and closed, KiB",
+        &[Peer::Winsock],
+        |_| winsock::growth(200_000),
+    );
     report.print();
     if let Some(path) = options.json
         && let Err(error) = std::fs::write(&path, report.json())

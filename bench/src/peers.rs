@@ -23,6 +23,7 @@ pub(crate) enum Peer {
     Rustls,
     Tcp,
     Udp,
+    Winsock,
 }
 
 impl fmt::Display for Peer {
@@ -34,6 +35,7 @@ impl fmt::Display for Peer {
             Self::Rustls => "rustls StreamOwned",
             Self::Tcp => "TCP in clear",
             Self::Udp => "UDP in clear",
+            Self::Winsock => "the C interface",
         })
     }
 }
@@ -160,7 +162,7 @@ impl Material {
                 })
             }
             Peer::Tcp => plain_server(|tcp| Ok(boxed(tcp))),
-            Peer::Kernel | Peer::Udp => unreachable!("it has no streams"),
+            Peer::Kernel | Peer::Udp | Peer::Winsock => unreachable!("it has no streams"),
         }
     }
 
@@ -213,7 +215,7 @@ impl Material {
                 })
             }
             Peer::Tcp => Box::new(|address| Ok(boxed(plain(address)?))),
-            Peer::Kernel | Peer::Udp => unreachable!("it has no streams"),
+            Peer::Kernel | Peer::Udp | Peer::Winsock => unreachable!("it has no streams"),
         }
     }
 
