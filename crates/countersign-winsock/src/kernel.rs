@@ -107,6 +107,27 @@ pub(crate) fn shutdown(number: RawFd, how: c_int) -> io::Result<()> {
     Ok(())
 }
 
+/// Returns whether closing is to reset the connection: `SO_LINGER` with no time (socket(7)).
+pub(crate) fn resets_on_close(number: RawFd) -> bool {
+    let mut linger = libc::linger { l_onoff: 0, l_linger: 0 };
+    let mut length = size_of::<libc::linger>() as libc::socklen_t;
+    let pointer = (&raw mut linger).cast();
+    // SAFETY: pointer and length are those of `linger`.
+    let asked = checked(unsafe {
+        libc::getsockopt(number, libc::SOL_SOCKET, libc::SO_LINGER, pointer, &mut length)
+    });
+    asked.is_ok() && linger.l_onoff != 0 && linger.l_linger == 0
+}
+
+/// Ends a TCP connection with a reset: connect(2) to no family.
+pub(crate) fn reset(number: RawFd) -> io::Result<()> {
+    let nobody = KernelAddress::empty();
+    let (pointer, length) = nobody.raw();
+    // SAFETY: pointer and length are those of one object that outlives the call.
+    checked(unsafe { libc::connect(number, pointer, length) })?;
+    Ok(())
+}
+
 /// getsockname(2).
 pub(crate) fn local_address(number: RawFd) -> io::Result<Address> {
     let mut address = KernelAddress::empty();

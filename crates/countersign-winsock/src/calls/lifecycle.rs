@@ -385,6 +385,10 @@ pub extern "C" fn countersign_ws_shutdown(socket: Socket, how: c_int) -> c_int {
             }
             Some(Secured::Listener(_)) => return Err(security::not_connected()),
             None if entry.is_staged() => return Err(security::not_connected()),
+            // Linux would answer the same, and mark the socket as shut all the same.
+            None if entry.is_stream() && kernel::peer_address(entry.kernel()).is_err() => {
+                return Err(security::not_connected());
+            }
             None => kernel::shutdown(entry.kernel(), how)
                 .map_err(|error| Failure::from_io("shut down", &error))?,
         }
@@ -423,6 +427,12 @@ pub(crate) fn close(entry: &Arc<Entry>) -> bool {
         return false;
     }
     entry.state.is_closed.store(true, Ordering::SeqCst);
+    if matches!(entry.secured(), Some(Secured::Stream(_)))
+        && kernel::resets_on_close(entry.kernel())
+    {
+        // No good-bye: the peer must not take for an end what the program calls a reset.
+        let _gone_all_the_same = kernel::reset(entry.kernel());
+    }
     operations::cancel(entry);
     network_events::forget(entry);
     let reads = entry.state.readers.load(Ordering::SeqCst) > 0;
