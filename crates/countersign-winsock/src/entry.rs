@@ -28,6 +28,7 @@ pub(crate) struct Entry {
     protocol: c_int,
     is_overlapped: bool,
 
+    plain: PlainGate,
     secured: OnceLock<Secured>,
     /// Whether the stage holds a socket of `countersign`.
     is_staged: AtomicBool,
@@ -87,6 +88,8 @@ pub(crate) struct Flags {
     pub(crate) receive_shut: AtomicBool,
     pub(crate) send_shut: AtomicBool,
     pub(crate) exclusive: AtomicBool,
+    /// It is known to have a local address.
+    pub(crate) is_bound: AtomicBool,
     /// Policy was asked whether the socket may be plain, and it may.
     pub(crate) may_be_plain: AtomicBool,
     pub(crate) conditional_accept: AtomicBool,
@@ -127,6 +130,7 @@ impl Entry {
             kind: of.kind,
             protocol: of.protocol,
             is_overlapped: of.is_overlapped,
+            plain: PlainGate::default(),
             secured: OnceLock::new(),
             is_staged: AtomicBool::new(false),
             stage: Mutex::default(),
@@ -181,6 +185,11 @@ impl Entry {
     /// Whether a socket of `countersign` is on the way.
     pub(crate) fn is_staged(&self) -> bool {
         self.is_staged.load(Ordering::Acquire)
+    }
+
+    /// What keeps bytes in clear off a socket that is secured.
+    pub(crate) fn plain(&self) -> &PlainGate {
+        &self.plain
     }
 
     pub(crate) fn is_plain(&self) -> bool {
@@ -346,6 +355,55 @@ impl Entry {
     }
 }
 
+/// Through here goes every byte in clear, and no longer once security is being set: whoever found the
+/// socket plain a moment ago, by a number that has another meaning now, must not send on it in
+/// clear nor take bytes of its handshake.
+#[derive(Debug, Default)]
+pub(crate) struct PlainGate(AtomicI32);
+
+impl PlainGate {
+    const SHUT: i32 = -1;
+
+    /// Begins a call in clear; it lasts as long as what is returned.
+    pub(crate) fn pass(&self) -> Result<PlainCall<'_>, Failure> {
+        let more = |calls: i32| calls.checked_add(1).filter(|more| *more > 0);
+        match self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more) {
+            Ok(_) => Ok(PlainCall(&self.0)),
+            Err(_) => Err(Failure::fixed(abi::WSAENOTCONN, "the socket is not connected")),
+        }
+    }
+
+    /// Lets nobody pass any more.
+    ///
+    /// # Errors
+    ///
+    /// `WSAEINVAL` while a call in clear is under way.
+    pub(crate) fn shut(&self) -> Result<(), Failure> {
+        match self.0.compare_exchange(0, Self::SHUT, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) | Err(Self::SHUT) => Ok(()),
+            Err(_) => {
+                let text = "another thread sends or receives on the socket, in clear";
+                Err(Failure::fixed(abi::WSAEINVAL, text))
+            }
+        }
+    }
+
+    /// Takes [`Self::shut`] back: the socket was not secured after all.
+    pub(crate) fn reopen(&self) {
+        self.0.store(0, Ordering::SeqCst);
+    }
+}
+
+/// A call in clear.
+#[derive(Debug)]
+pub(crate) struct PlainCall<'a>(&'a AtomicI32);
+
+impl Drop for PlainCall<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -371,5 +429,24 @@ impl Drop for Entry {
         if !self.is_disowned.load(Ordering::Acquire) && self.is_same() {
             kernel::close(self.number);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PlainGate;
+    use crate::abi;
+
+    #[test]
+    fn nothing_in_clear_beside_security() {
+        let gate = PlainGate::default();
+        let call = gate.pass().unwrap();
+        assert_eq!(gate.shut().unwrap_err().code, abi::WSAEINVAL);
+        drop(call);
+        gate.shut().unwrap();
+        assert_eq!(gate.pass().unwrap_err().code, abi::WSAENOTCONN);
+        gate.reopen();
+        drop(gate.pass().unwrap());
+        gate.shut().unwrap();
     }
 }

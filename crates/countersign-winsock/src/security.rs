@@ -197,6 +197,7 @@ fn secure(
     first: impl FnOnce(&mut Made) -> Result<(), countersign::Error>,
 ) -> Result<(), Failure> {
     let context = Context::host()?;
+    entry.plain().shut()?;
     let number = entry.kernel();
     let reuse = kernel::option(number, libc::SOL_SOCKET, libc::SO_REUSEADDR).unwrap_or(0);
     let result = make(entry, &context).and_then(|mut made| {
@@ -207,6 +208,9 @@ fn secure(
         // The descriptor is shared with what was just given up.
         let _as_before = kernel::set_nonblocking(number, entry.is_nonblocking());
         let _as_before = kernel::set_option(number, libc::SOL_SOCKET, libc::SO_REUSEADDR, reuse);
+        if entry.is_plain() {
+            entry.plain().reopen();
+        }
     }
     result
 }

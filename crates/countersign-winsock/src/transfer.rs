@@ -346,6 +346,7 @@ fn plain_receive(
     flags: u32,
     may_wait: bool,
 ) -> Result<Arrived, Failure> {
+    let _call = entry.plain().pass()?;
     if entry.is_stream() && entry.phase() == Phase::UnderWay {
         crate::connect::look_after_plain(entry);
     }
@@ -372,6 +373,7 @@ fn plain_send(
     flags: u32,
     may_wait: bool,
 ) -> Result<usize, Failure> {
+    let _call = entry.plain().pass()?;
     if entry.is_stream() && entry.phase() == Phase::UnderWay {
         crate::connect::look_after_plain(entry);
         if entry.phase() == Phase::UnderWay {
