@@ -31,6 +31,19 @@ pub(crate) fn connect(entry: &Arc<Entry>, to: &Address) -> Result<(), Failure> {
         let text = "the address is of another family than the socket";
         return Err(Failure::fixed(abi::WSAEAFNOSUPPORT, text));
     }
+    if let Some(ip) = to.ip()
+        && (ip.ip().is_unspecified() || ip.port() == 0)
+    {
+        if !entry.is_stream() && entry.is_plain() && ip.ip().is_unspecified() && ip.port() == 0 {
+            // As documented: from now on it has no peer.
+            let dissolved = kernel::reset(entry.kernel());
+            dissolved.map_err(|error| Failure::from_io("disconnect", &error))?;
+            entry.set_phase(Phase::None);
+            return Ok(());
+        }
+        let text = "nobody can be at an address, or a port, of zero";
+        return Err(Failure::fixed(abi::WSAEADDRNOTAVAIL, text));
+    }
     security::follow_policy(entry)?;
     match (entry.secured(), to.ip()) {
         (Some(Secured::Datagram(socket)), Some(to)) => {
@@ -131,6 +144,11 @@ fn plain(entry: &Arc<Entry>, to: &Address) -> Result<(), Failure> {
     let number = entry.kernel();
     let _waiting = (!entry.is_nonblocking()).then(|| entry.waiting(Direction::Send));
     let address = KernelAddress::from(to);
+    let before = entry.phase();
+    if entry.is_stream() {
+        // Nobody else sets anything on it meanwhile.
+        entry.set_phase(Phase::UnderWay);
+    }
     let result = match kernel::connect(number, &address) {
         Ok(()) => Ok(()),
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
@@ -157,6 +175,7 @@ fn plain(entry: &Arc<Entry>, to: &Address) -> Result<(), Failure> {
         return result;
     }
     if result.as_ref().is_err_and(|it| it.code == abi::WSAEINVAL || it.code == abi::WSAEISCONN) {
+        entry.set_phase(before);
         return result;
     }
     let finished = finish(entry, result);

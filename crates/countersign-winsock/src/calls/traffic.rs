@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::abi::{self, CompletionRoutine, Socket, WSABUF, WSAMSG, WSAOVERLAPPED};
 use crate::address::Address;
@@ -11,7 +12,7 @@ use crate::failure::Failure;
 use crate::operations::{self, Completion, Operation, Sender, What};
 use crate::pieces::{self, Piece};
 use crate::transfer::{self, Wait};
-use crate::{messages, security, startup, table};
+use crate::{kernel, messages, security, startup, table};
 
 /// How a program wants to learn how a call went.
 struct Overlap(*mut WSAOVERLAPPED, CompletionRoutine);
@@ -363,6 +364,7 @@ unsafe fn receive(
 ) -> Result<(usize, u32), Failure> {
     // SAFETY: the caller vouches.
     unsafe { Address::check_room(from.name, from.length, entry.family())? };
+    check_bound(entry)?;
     if entry.is_overlapped()
         // SAFETY: the caller vouches.
         && let Some(completion) = unsafe { Completion::new(overlap.0, overlap.1, false) }
@@ -376,6 +378,22 @@ unsafe fn receive(
     // SAFETY: the caller vouches.
     unsafe { operations::tell_sender(&from, &arrived)? };
     if arrived.is_cut { Err(operations::cut()) } else { Ok((arrived.bytes, 0)) }
+}
+
+/// Refuses to receive datagrams where none can arrive: before there is an address for them.
+fn check_bound(entry: &Entry) -> Result<(), Failure> {
+    if entry.is_stream() || entry.state.is_bound.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    match kernel::local_address(entry.kernel()) {
+        Ok(Address::Ip(address)) if address.port() == 0 && entry.kind() == abi::SOCK_DGRAM => {
+            Err(Failure::fixed(abi::WSAEINVAL, "the socket has no address to receive at yet"))
+        }
+        _ => {
+            entry.state.is_bound.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+    }
 }
 
 fn as_int(count: usize) -> c_int {

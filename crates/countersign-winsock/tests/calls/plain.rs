@@ -46,7 +46,9 @@ fn calls_in_the_wrong_state_say_so() {
     fails(send(fresh, b"x"), -1, abi::WSAENOTCONN);
     fails(recv(fresh, &mut [0]), -1, abi::WSAENOTCONN);
     fails(query(fresh, None), Err(abi::WSAENOTCONN), abi::WSAENOTCONN);
+    fails(connect(fresh, "0.0.0.0:80".parse().unwrap()), -1, abi::WSAEADDRNOTAVAIL);
     let datagram = socket(abi::SOCK_DGRAM, 0);
+    fails(recv(datagram, &mut [0]), -1, abi::WSAEINVAL);
     fails(countersign_ws_listen(datagram, 1), -1, abi::WSAEOPNOTSUPP);
     fails(accept(datagram), abi::INVALID_SOCKET, abi::WSAEOPNOTSUPP);
     for socket in [fresh, datagram] {
