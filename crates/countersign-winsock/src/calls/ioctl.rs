@@ -76,7 +76,11 @@ fn readable(entry: &Entry) -> Result<u32, Failure> {
             let ahead = stream.look_ahead(MOST);
             ahead.map_err(|error| Failure::from_io("look ahead", &error))?.0
         }
-        Some(Secured::Datagram(socket)) => socket.look_ahead()?.map_or(0, |(size, _)| size),
+        // An error that the next receive tells is no datagram.
+        Some(Secured::Datagram(socket)) => match socket.look_ahead() {
+            Ok(Some((size, _))) => size,
+            _ => 0,
+        },
         Some(Secured::Listener(_)) => {
             return Err(Failure::fixed(abi::WSAEINVAL, "a socket that listens has no bytes"));
         }

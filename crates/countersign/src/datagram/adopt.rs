@@ -206,7 +206,11 @@ impl UdpSocket {
     ) -> Result<Option<T>, Error> {
         let state = &mut *self.lock();
         self.gather(state)?;
-        let first = state.open.as_ref().and_then(Open::first_mail);
+        let Some(open) = &state.open else { return Ok(None) };
+        if let Some(ended) = open.first_ended() {
+            return Err(ended);
+        }
+        let first = open.first_mail();
         Ok(first.map(|(from, datagram)| look(from, datagram)))
     }
 }

@@ -185,6 +185,12 @@ impl Open {
         Some(Error::Handshake { peer, source })
     }
 
+    /// Returns what [`Self::take_ended`] takes next.
+    pub(super) fn first_ended(&self) -> Option<Error> {
+        let (peer, source) = self.ended.iter().next()?;
+        Some(Error::Handshake { peer: *peer, source: source.clone() })
+    }
+
     /// Returns why the last handshake with `peer` failed, if it did, for a query.
     pub(super) fn last_failure(&self, peer: SocketAddr) -> Option<HandshakeError> {
         match self.failures.get(&fold(peer)) {

@@ -265,10 +265,6 @@ impl TcpListener {
         lock(&self.table).len()
     }
 
-    pub(crate) fn socket(&self) -> &Tcp {
-        &self.socket
-    }
-
     /// Makes `accept` fail with `WouldBlock` where it would wait.
     pub fn set_nonblocking(&self, nonblocking: bool) {
         self.nonblocking.store(nonblocking, Ordering::Relaxed);

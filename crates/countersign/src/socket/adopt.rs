@@ -1,6 +1,6 @@
 //! What a socket needs whose descriptor and clock are someone else's.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use countersign_sys::{Exclusive, Progress};
@@ -98,19 +98,5 @@ impl Socket {
     /// Returns whether it listens.
     pub fn is_listening(&self) -> bool {
         matches!(self.state, State::Listener(_))
-    }
-
-    /// Returns another descriptor of the same socket, for options that this crate does not know.
-    /// Bytes that are sent by it are in clear, and end a protected conversation.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Order`] if there is none any more; [`Error::Io`] as dup(2).
-    pub fn danger_duplicate(&self) -> Result<OwnedFd, Error> {
-        let descriptor = match &self.state {
-            State::Listener(listener) => listener.socket().as_fd(),
-            _ => self.descriptor().ok_or_else(|| self.order("duplicate", WsaError::NotConn))?,
-        };
-        descriptor.try_clone_to_owned().map_err(Error::io("duplicate a descriptor"))
     }
 }
