@@ -1,7 +1,8 @@
 //! `HANDLE`s: numbers that only this library understands.
 //!
 //! A handle is an index with a generation, so that one that was closed is not mistaken for the
-//! one that has its place now. As on Windows it is a multiple of four and never NULL.
+//! one that has its place now. As on Windows it is a multiple of four and never NULL; it is no number
+//! that a socket could have, so that a socket closed as a handle closes nothing.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -36,7 +37,7 @@ pub(crate) fn make(object: Object) -> Option<Handle> {
     let index = match handles.free.pop() {
         Some(index) => index,
         None => {
-            let index = u32::try_from(handles.places.len()).ok().filter(|it| *it < 1 << 30)?;
+            let index = u32::try_from(handles.places.len()).ok().filter(|it| *it < 1 << 29)?;
             handles.places.push(Place::default());
             index
         }
@@ -76,10 +77,12 @@ pub(crate) fn close(handle: Handle) -> Option<Object> {
     Some(object)
 }
 
+/// More than there can be descriptors (nr_open of proc(5) is 2^20 unless root raises it).
+const FIRST: u32 = 1 << 24;
 const GENERATIONS: u32 = (1 << 28) - 1;
 
 fn encode(index: u32, generation: u32) -> Handle {
-    let number = (u64::from(generation) << 34) | ((u64::from(index) + 1) << 2);
+    let number = (u64::from(generation) << 34) | (u64::from(index + FIRST) << 2);
     std::ptr::without_provenance_mut(number as usize)
 }
 
@@ -88,7 +91,7 @@ fn decode(handle: Handle) -> Option<(u32, u32)> {
     if number & 3 != 0 || number >> 62 != 0 {
         return None;
     }
-    let index = ((number >> 2) as u32).checked_sub(1)?;
+    let index = ((number >> 2) as u32).checked_sub(FIRST)?;
     Some((index, u32::try_from(number >> 34).ok()?))
 }
 
@@ -105,7 +108,7 @@ mod tests {
         assert!(close(first).is_some() && close(first).is_none());
         let second = make();
         assert!(first != second && event(first).is_none() && event(second).is_some());
-        for wrong in [0, 1, 2, 4 << 40, usize::MAX, usize::MAX - 3] {
+        for wrong in [0, 1, 2, 4, 8, 4 << 40, usize::MAX, usize::MAX - 3] {
             assert!(event(std::ptr::without_provenance_mut(wrong)).is_none(), "{wrong:#x}");
         }
         close(second);
