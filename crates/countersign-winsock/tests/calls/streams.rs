@@ -272,3 +272,93 @@ fn spec_3_the_size_probe() {
         ok(close(socket));
     }
 }
+
+#[test]
+fn spec_4_1_ipv6_is_secured_too() {
+    start();
+    let make = || WSASocketW(abi::AF_INET6, abi::SOCK_STREAM, 0, std::ptr::null(), 0, 0);
+    let (listener, client) = (make(), make());
+    ok(set_security(listener));
+    ok(bind(listener, "[::1]:0"));
+    ok(countersign_ws_listen(listener, 1));
+    let address = local(listener);
+    ok(set_name(client, Some(address), NAME));
+    let server = spawn(move || accept(listener));
+    ok(connect(client, address));
+    assert_eq!(flags(&query(client, None).unwrap()) & 3, 3);
+    let four = countersign_ws_socket(abi::AF_INET, abi::SOCK_STREAM, 0);
+    fails(connect(four, address), -1, abi::WSAEAFNOSUPPORT);
+    for socket in [client, server.join().unwrap(), listener, four] {
+        ok(close(socket));
+    }
+}
+
+#[test]
+fn spec_4_8_the_port_of_a_secured_socket_is_its_own() {
+    let (listener, address) = listener(0);
+    let on = 1_u32.to_ne_bytes();
+    let share = |socket| {
+        // SAFETY: pointer and length are those of one object.
+        unsafe {
+            countersign_ws_setsockopt(socket, abi::SOL_SOCKET, abi::SO_REUSEADDR, on.as_ptr(), 4)
+        }
+    };
+    fails(share(listener), -1, abi::WSAEINVAL);
+    let thief = socket(abi::SOCK_STREAM, 0);
+    ok(share(thief));
+    fails(bind(thief, &address.to_string()), -1, abi::WSAEADDRINUSE);
+    for socket in [thief, listener] {
+        ok(close(socket));
+    }
+}
+
+#[test]
+fn tokens_outlive_the_connection_and_are_closed_once() {
+    let (client, server) = pair(0);
+    let mut template = vec![0; 144];
+    // TOKEN_QUERY | TOKEN_IMPERSONATE.
+    template[136..140].copy_from_slice(&0xC_u32.to_ne_bytes());
+    let mut answer = [0_u8; 24];
+    let (mut length, null) = (24, std::ptr::null_mut());
+    let (pointer, into) = (template.as_ptr(), answer.as_mut_ptr());
+    // SAFETY: pointers and lengths are those of objects.
+    ok(unsafe { WSAQuerySocketSecurity(client, pointer, 144, into, &mut length, null, None) });
+    let word = |at: usize| u64::from_ne_bytes(answer[at..at + 8].try_into().unwrap());
+    let token = [word(8), word(16)].into_iter().find(|token| *token != 0).expect("a token");
+    for socket in [client, server] {
+        ok(close(socket));
+    }
+    let token = std::ptr::without_provenance_mut(token as usize);
+    assert_eq!(CloseHandle(token), 1);
+    fails(CloseHandle(token), 0, abi::WSA_INVALID_HANDLE);
+    fails(ImpersonateLoggedOnUser(token), 0, abi::WSA_INVALID_HANDLE);
+    assert_eq!(RevertToSelf(), 1, "nobody is impersonated, and that is no error");
+}
+
+#[test]
+fn spec_8_1_impersonation_is_for_blocking_sockets_that_are_not_overlapped() {
+    let impersonate = |socket| {
+        // SAFETY: NULL is permitted.
+        unsafe { WSAImpersonateSocketPeer(socket, std::ptr::null(), 0) }
+    };
+    let fresh = socket(abi::SOCK_STREAM, 0);
+    fails(impersonate(fresh), -1, abi::WSAEFAULT);
+    ok(close(fresh));
+    let (client, server) = pair(abi::WSA_FLAG_OVERLAPPED);
+    fails(impersonate(server), -1, abi::WSAEOPNOTSUPP);
+    for socket in [client, server] {
+        ok(close(socket));
+    }
+    let (client, server) = pair(0);
+    set_nonblocking(client, true);
+    fails(impersonate(client), -1, abi::WSAEOPNOTSUPP);
+    assert_eq!(WSARevertImpersonation(), 0);
+    for socket in [client, server] {
+        ok(close(socket));
+    }
+    let (client, server) = plain_pair(0);
+    fails(impersonate(server), -1, abi::WSAEOPNOTSUPP);
+    for socket in [client, server] {
+        ok(close(socket));
+    }
+}
