@@ -19,10 +19,11 @@ COUNTERSIGN_BEGIN
 #define TOKEN_QUERY 0x0008
 #define MAXIMUM_ALLOWED 0x02000000
 
-BOOL WINAPI CloseHandle(HANDLE hObject);
 BOOL WINAPI ImpersonateLoggedOnUser(HANDLE hToken);
 BOOL WINAPI RevertToSelf(void);
 
 COUNTERSIGN_END
+
+#include "countersign/threads.h"
 
 #endif

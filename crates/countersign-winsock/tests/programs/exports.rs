@@ -26,6 +26,7 @@ fn declared() -> BTreeSet<String> {
         "ntdsapi.h",
         "windows.h",
         "countersign/text.h",
+        "countersign/threads.h",
         "countersign/waiting.h",
     ] {
         let text = std::fs::read_to_string(include().join(file)).expect("readable");

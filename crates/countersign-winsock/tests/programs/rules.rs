@@ -49,6 +49,9 @@ programs! {
     sockets: "sockets.c", plain sanitized valgrind;
     resolve: "resolve.c", plain short_wchar sanitized valgrind;
     hostile: "hostile.c", plain sanitized valgrind;
+    // Not under ThreadSanitizer: it must have compiled every access that it judges, and the library with its standard
+    // library and its C dependencies is not; and valgrind runs one thread at a time, which is no race.
     race: "race.c", plain sanitized;
+    threads: "threads.c", plain sanitized valgrind;
     cxx: "plus.cpp", plain short_wchar sanitized valgrind;
 }
