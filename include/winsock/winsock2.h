@@ -424,6 +424,17 @@ ULONG WSAAPI countersign_ws_inet_addr(const char *cp);
 char *WSAAPI countersign_ws_inet_ntoa(struct countersign_in_addr in);
 struct countersign_hostent *WSAAPI countersign_ws_gethostbyname(const char *name);
 
+INT WSAAPI WSAAddressToStringA(LPSOCKADDR lpsaAddress, DWORD dwAddressLength, LPWSAPROTOCOL_INFOA lpProtocolInfo,
+    LPSTR lpszAddressString, LPDWORD lpdwAddressStringLength);
+INT WSAAPI WSAAddressToStringW(LPSOCKADDR lpsaAddress, DWORD dwAddressLength, LPWSAPROTOCOL_INFOW lpProtocolInfo,
+    LPWSTR lpszAddressString, LPDWORD lpdwAddressStringLength);
+#define WSAAddressToString COUNTERSIGN_AW(WSAAddressToString)
+INT WSAAPI WSAStringToAddressA(LPSTR AddressString, INT AddressFamily, LPWSAPROTOCOL_INFOA lpProtocolInfo,
+    LPSOCKADDR lpAddress, LPINT lpAddressLength);
+INT WSAAPI WSAStringToAddressW(LPWSTR AddressString, INT AddressFamily, LPWSAPROTOCOL_INFOW lpProtocolInfo,
+    LPSOCKADDR lpAddress, LPINT lpAddressLength);
+#define WSAStringToAddress COUNTERSIGN_AW(WSAStringToAddress)
+
 COUNTERSIGN_INLINE int WSAHtonl(SOCKET s, ULONG host, ULONG *net) { (void)s; *net = htonl(host); return 0; }
 COUNTERSIGN_INLINE int WSAHtons(SOCKET s, USHORT host, USHORT *net) { (void)s; *net = htons(host); return 0; }
 COUNTERSIGN_INLINE int WSANtohl(SOCKET s, ULONG net, ULONG *host) { (void)s; *host = ntohl(net); return 0; }

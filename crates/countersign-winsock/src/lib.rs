@@ -99,6 +99,11 @@ pub use resolve::{
 
 mod security;
 
+mod socket_text;
+pub use socket_text::{
+    WSAAddressToStringA, WSAAddressToStringW, WSAStringToAddressA, WSAStringToAddressW,
+};
+
 mod spn;
 pub use spn::{DsMakeSpnA, DsMakeSpnW};
 

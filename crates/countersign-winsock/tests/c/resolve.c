@@ -79,6 +79,26 @@ static void texts(void) {
     CHECK("inet_ntoa", strcmp(inet_ntoa(v4), "127.0.0.1") == 0);
 }
 
+static void with_ports(void) {
+    SOCKADDR_STORAGE address;
+    char text[64], v6[] = "[::1]:27015";
+    int length = sizeof address;
+    DWORD size = sizeof text;
+    memset(&address, 0, sizeof address);
+    WORKS("WSAStringToAddress", WSAStringToAddressA(v6, AF_INET6, NULL, (struct sockaddr *)&address, &length));
+    CHECK("WSAStringToAddress", length == sizeof(struct sockaddr_in6) && address.ss_family == AF_INET6);
+    WORKS("WSAAddressToString", WSAAddressToStringA((struct sockaddr *)&address, (DWORD)length, NULL, text, &size));
+    CHECK("WSAAddressToString", strcmp(text, v6) == 0 && size == sizeof v6);
+    size = 3;
+    FAILS("WSAAddressToString", WSAAddressToStringA((struct sockaddr *)&address, (DWORD)length, NULL, text, &size), WSAEFAULT);
+    CHECK("WSAAddressToString", size == sizeof v6);
+    length = 4;
+    FAILS("WSAStringToAddress", WSAStringToAddressA(v6, AF_INET6, NULL, (struct sockaddr *)&address, &length), WSAEFAULT);
+    length = sizeof address;
+    FAILS("WSAStringToAddress", WSAStringToAddressA(v6, AF_INET, NULL, (struct sockaddr *)&address, &length), WSAEINVAL);
+    FAILS("WSAStringToAddress", WSAStringToAddressA(NULL, AF_INET, NULL, (struct sockaddr *)&address, &length), WSAEFAULT);
+}
+
 static void errors(void) {
     char *text = NULL;
     char small[4];
@@ -94,6 +114,7 @@ int main(void) {
     services();
     addresses();
     texts();
+    with_ports();
     errors();
     return check_end();
 }
