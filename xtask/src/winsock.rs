@@ -83,3 +83,57 @@ fn copy_tree(from: &Path, to: &Path) -> Result<(), Failure> {
 fn at(path: &Path, error: &std::io::Error) -> Failure {
     Failure::io("C interface", path.display(), error)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    /// An archive with every symbol of the map stands for the real one, which takes minutes to build.
+    fn archive(folder: &Path) -> std::path::PathBuf {
+        let map = place::root().join("crates/countersign-winsock/packaging/winsock.map");
+        let map = fs::read_to_string(map).unwrap();
+        let names = map.lines().filter_map(|line| line.strip_prefix("    ")?.strip_suffix(';'));
+        let mut text = String::new();
+        for name in names.filter(|name| *name != "*") {
+            writeln!(text, "void {name}(void) {{}}").unwrap();
+        }
+        text.push_str("void not_for_programs(void) {}\n");
+        fs::write(folder.join("all.c"), text).unwrap();
+        let run = |program: &str, words: &[&str]| {
+            let mut command = Command::new(program);
+            step::run(program, command.args(words).current_dir(folder)).unwrap();
+        };
+        run("cc", &["-c", "-fPIC", "-w", "all.c", "-o", "all.o"]);
+        run("ar", &["rcs", "all.a", "all.o"]);
+        folder.join("all.a")
+    }
+
+    #[test]
+    fn everything_is_where_a_compiler_looks() {
+        let folder = place::target().unwrap().join("winsock-test");
+        generated::fresh(&folder).unwrap();
+        let prefix = folder.join("prefix");
+        install_from(&archive(&folder), &prefix).unwrap();
+        for file in [
+            "include/countersign-winsock/winsock2.h",
+            "include/countersign-winsock/countersign/numbers.h",
+            "lib/libcountersign_winsock.a",
+            "lib/libcountersign_winsock.so",
+            "lib/libcountersign_winsock.so.0",
+            "share/doc/countersign/examples/winsock/tcp_client.c",
+            "share/doc/countersign/winsock.md",
+        ] {
+            assert!(prefix.join(file).exists(), "{file}");
+        }
+        let pc = fs::read_to_string(prefix.join("lib/pkgconfig/countersign-winsock.pc")).unwrap();
+        assert!(pc.contains(&format!("Version: {}", env!("CARGO_PKG_VERSION"))), "{pc}");
+        let so = prefix.join("lib/libcountersign_winsock.so.0");
+        let mut nm = Command::new("nm");
+        nm.args(["-D", "--defined-only", "--with-symbol-versions"]).arg(so);
+        let symbols = step::ask("symbols", &mut nm).unwrap();
+        assert!(symbols.contains("WSASetSocketSecurity@@COUNTERSIGN_WINSOCK_0.1"), "{symbols}");
+        assert!(!symbols.contains("not_for_programs"), "{symbols}");
+    }
+}
