@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use countersign::{Incoming, Socket, TcpListener, TcpStream, UdpSocket};
 
@@ -373,17 +373,24 @@ impl PlainGate {
         }
     }
 
-    /// Lets nobody pass any more.
+    /// Lets nobody pass any more, once the call that is just passing is over.
     ///
     /// # Errors
     ///
-    /// `WSAEINVAL` while a call in clear is under way.
+    /// `WSAEINVAL` while a call in clear goes on and on.
     pub(crate) fn shut(&self) -> Result<(), Failure> {
-        match self.0.compare_exchange(0, Self::SHUT, Ordering::SeqCst, Ordering::SeqCst) {
-            Ok(_) | Err(Self::SHUT) => Ok(()),
-            Err(_) => {
-                let text = "another thread sends or receives on the socket, in clear";
-                Err(Failure::fixed(abi::WSAEINVAL, text))
+        const PATIENCE: Duration = Duration::from_millis(100);
+        let mut since = None;
+        loop {
+            match self.0.compare_exchange(0, Self::SHUT, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) | Err(Self::SHUT) => return Ok(()),
+                Err(_) if since.get_or_insert_with(Instant::now).elapsed() < PATIENCE => {
+                    std::thread::yield_now();
+                }
+                Err(_) => {
+                    let text = "another thread sends or receives on the socket, in clear";
+                    return Err(Failure::fixed(abi::WSAEINVAL, text));
+                }
             }
         }
     }
