@@ -315,7 +315,7 @@ fn spec_4_8_the_port_of_a_secured_socket_is_its_own() {
 #[test]
 fn tokens_outlive_the_connection_and_are_closed_once() {
     let (client, server) = pair(0);
-    let mut template = vec![0; 144];
+    let mut template = [0; 144];
     // TOKEN_QUERY | TOKEN_IMPERSONATE.
     template[136..140].copy_from_slice(&0xC_u32.to_ne_bytes());
     let mut answer = [0_u8; 24];
