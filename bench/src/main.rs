@@ -15,6 +15,7 @@ mod handshakes;
 mod peers;
 mod query;
 mod report;
+mod rights;
 mod winsock;
 
 use std::process::ExitCode;
@@ -65,6 +66,13 @@ fn main() -> ExitCode {
         &[Peer::Countersign, Peer::Openssl],
         |peer| datagrams::handshakes(&material, peer, options.duration),
     );
+    if rights::is_possible() {
+        report.measure(
+            "impersonations with their way back, per second (one thread)",
+            &[Peer::Countersign, Peer::SystemCalls],
+            |peer| rights::run(peer, options.duration),
+        );
+    }
     report.measure(
         "memory of a datagram association, both ends and the client's socket, KiB (less is better)",
         &[Peer::Countersign, Peer::Openssl],
@@ -75,9 +83,9 @@ fn main() -> ExitCode {
         ("query of a stream, who and ids, ns (beside: getsockopt)", query::Asked::Tokens),
         ("query of a datagram peer, flags, ns (beside: getsockopt)", query::Asked::Datagram),
     ] {
-        report.measure(title, &[Peer::Countersign, Peer::Kernel], |peer| {
+        report.measure(title, &[Peer::Countersign, Peer::SystemCalls], |peer| {
             let (own, kernels) = query::run(&material, asked, options.duration / 4);
-            if peer == Peer::Kernel { kernels } else { own }
+            if peer == Peer::SystemCalls { kernels } else { own }
         });
     }
     for (title, called) in [

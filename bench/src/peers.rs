@@ -18,9 +18,9 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
     Countersign,
-    Kernel,
     Openssl,
     Rustls,
+    SystemCalls,
     Tcp,
     Udp,
     Winsock,
@@ -30,9 +30,9 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Countersign => "countersign",
-            Self::Kernel => "the kernel",
             Self::Openssl => "OpenSSL",
             Self::Rustls => "rustls StreamOwned",
+            Self::SystemCalls => "system calls alone",
             Self::Tcp => "TCP in clear",
             Self::Udp => "UDP in clear",
             Self::Winsock => "the C interface",
@@ -162,7 +162,9 @@ impl Material {
                 })
             }
             Peer::Tcp => plain_server(|tcp| Ok(boxed(tcp))),
-            Peer::Kernel | Peer::Udp | Peer::Winsock => unreachable!("it has no streams"),
+            Peer::SystemCalls | Peer::Udp | Peer::Winsock => {
+                unreachable!("no stream is asked of them")
+            }
         }
     }
 
@@ -215,7 +217,9 @@ impl Material {
                 })
             }
             Peer::Tcp => Box::new(|address| Ok(boxed(plain(address)?))),
-            Peer::Kernel | Peer::Udp | Peer::Winsock => unreachable!("it has no streams"),
+            Peer::SystemCalls | Peer::Udp | Peer::Winsock => {
+                unreachable!("no stream is asked of them")
+            }
         }
     }
 

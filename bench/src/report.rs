@@ -44,7 +44,9 @@ impl Figure {
             medians.fold(0.0, f64::max)
         };
         of(|peer| peer == Peer::Countersign)
-            / of(|peer| matches!(peer, Peer::Kernel | Peer::Rustls | Peer::Openssl | Peer::Winsock))
+            / of(|peer| {
+                matches!(peer, Peer::Rustls | Peer::Openssl | Peer::SystemCalls | Peer::Winsock)
+            })
     }
 }
 

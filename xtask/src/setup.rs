@@ -16,12 +16,14 @@ use crate::step::{self, Failure};
 /// the host's libssl.
 pub(crate) const BUILD: &[&str] = &["gcc", "libc6-dev", "libssl-dev", "pkg-config"];
 
-/// Debian packages that tests and benchmarks need: the build's, strangers to talk to, and what the C
-/// interface is compiled, compared and watched with.
+/// Debian packages that tests and benchmarks need: the build's, strangers to talk to, what the C
+/// interface is compiled, compared and watched with, files with access control lists, and user
+/// namespaces for those who are not root.
 pub(crate) const TESTS: &[&str] = &[
     "gcc",
     "libc6-dev",
     "pkg-config",
+    "acl",
     "curl",
     "gnutls-bin",
     "libssl-dev",
@@ -30,6 +32,7 @@ pub(crate) const TESTS: &[&str] = &[
     "g++",
     "mingw-w64-common",
     "valgrind",
+    "uidmap",
 ];
 
 /// Judges licences, bans and sources; another version may read `deny.toml` differently.

@@ -2,9 +2,9 @@
 //!
 //! What `std::net` does not offer: sockets in stages, exclusive ports, sends that do not wait,
 //! waiting for readiness with a deadline, a set of descriptors with timers, datagrams in batches with
-//! the address that they came to, the credentials of one thread, and the user database. Nearly all
-//! of it is over `rustix`; the calls that need `unsafe` belong here and nowhere else, each file with
-//! the reason at its head.
+//! the address that they came to, the credentials of one thread, and the user database. It is over
+//! `rustix` where that has the call; the calls that need `unsafe` belong here and nowhere else, each
+//! file with the reason at its head.
 //!
 //! This crate decides nothing and knows no protocol.
 

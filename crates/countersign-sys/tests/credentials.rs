@@ -1,9 +1,10 @@
 //! A thread becomes somebody else and comes back; the kernel is asked what that means.
 #![expect(unsafe_code, reason = "fork(2) and the C library's setuid(2) are what is tested")]
 
-use std::io;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
@@ -129,6 +130,55 @@ fn what_is_missing_is_named_and_nothing_changes() {
     });
 }
 
+/// Runs the calling test again, in a user namespace in which these many users and groups exist, from
+/// root on (user_namespaces(7)); or with root alone and no way to set groups.
+fn again_with(mapping: Option<(u32, u32)>, test: &str) {
+    let mut again = Command::new("unshare");
+    again.args(["--user", "sh", "-c", "echo ready; read go; exec \"$@\"", "sh"]);
+    again.arg(std::env::current_exe().unwrap()).args(["--exact", test, "--nocapture"]);
+    again.env(INNER, "1").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut again = again.spawn().unwrap();
+    let mut said = BufReader::new(again.stdout.take().unwrap());
+    said.read_line(&mut String::new()).unwrap();
+    let write = |file: &str, text: &str| {
+        fs::write(format!("/proc/{}/{file}", again.id()), text).unwrap();
+    };
+    if mapping.is_none() {
+        write("setgroups", "deny");
+    }
+    let (users, groups) = mapping.unwrap_or((1, 1));
+    write("gid_map", &format!("0 0 {groups}"));
+    write("uid_map", &format!("0 0 {users}"));
+    again.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert!(again.wait().unwrap().success() && rest.contains("1 passed"), "{mapping:?}: {rest}");
+}
+
+/// Set in a test that was started again by itself.
+const INNER: &str = "COUNTERSIGN_TEST_INNER";
+
+#[test]
+fn an_identity_without_a_mapping_changes_nothing() {
+    const TEST: &str = "an_identity_without_a_mapping_changes_nothing";
+    on_stage(TEST, |_| {
+        if std::env::var_os(INNER).is_none() {
+            // The first call fails, and then the last, when there is something to be undone.
+            again_with(None, TEST);
+            again_with(Some((1, 4000)), TEST);
+            return;
+        }
+        let (before, seen) = (Credentials::of_thread().unwrap(), Seen::now());
+        let sets_groups = fs::read_to_string("/proc/self/setgroups").unwrap();
+        let expected = if sets_groups.trim() == "allow" { "setresuid" } else { "setgroups" };
+        match before.assume(&alice()) {
+            Err(SwitchError::Refused { call, .. }) => assert_eq!(call, expected),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(Seen::now(), seen);
+    });
+}
+
 #[test]
 fn ids_for_files_that_differ_come_back() {
     on_stage("ids_for_files_that_differ_come_back", |_| {
@@ -224,9 +274,63 @@ fn a_thread_that_is_started_inside_is_the_peer_for_good() {
     });
 }
 
+/// keyctl(2): a session for this thread and those that it starts, so that the key is in no other.
+fn join_session() {
+    const JOIN_SESSION_KEYRING: libc::c_long = 1;
+    // SAFETY: JOIN_SESSION_KEYRING takes a string or null, which is an anonymous one.
+    let session = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, 0, 0, 0, 0) };
+    assert!(session > 0, "{}", io::Error::last_os_error());
+}
+
+/// keyctl(2): the key of this name, searched for from the session keyring of the calling thread.
+fn find_key() -> io::Result<libc::c_long> {
+    const SEARCH: libc::c_long = 10;
+    const SESSION: libc::c_long = -3;
+    let (kind, name) = (c"user".as_ptr(), c"countersign-test".as_ptr());
+    // SAFETY: KEYCTL_SEARCH reads two strings, which are constants, and writes nothing.
+    let key = unsafe { libc::syscall(libc::SYS_keyctl, SEARCH, SESSION, kind, name, 0) };
+    if key < 0 { Err(io::Error::last_os_error()) } else { Ok(key) }
+}
+
+/// add_key(2), to the session keyring of the calling thread.
+fn add_key() -> libc::c_long {
+    const SESSION: libc::c_long = -3;
+    let (kind, name) = (c"user".as_ptr(), c"countersign-test".as_ptr());
+    // SAFETY: add_key(2) reads two strings and one byte, which are constants, and writes nothing.
+    let key = unsafe { libc::syscall(libc::SYS_add_key, kind, name, c"x".as_ptr(), 1, SESSION) };
+    assert!(key > 0, "{}", io::Error::last_os_error());
+    key
+}
+
+#[test]
+fn keys_of_the_session_stay_behind_on_both_ways() {
+    on_stage("keys_of_the_session_stay_behind_on_both_ways", |_| {
+        alone(|| {
+            join_session();
+            let servers = add_key();
+            assert_eq!(find_key().unwrap(), servers);
+            alone(move || {
+                assert_eq!(find_key().unwrap(), servers, "threads share the session");
+                let before = Credentials::of_thread().unwrap();
+                before.assume(&alice()).unwrap();
+                assert!(find_key().is_err(), "the server's key");
+                let alices = add_key();
+                assert_eq!(find_key().unwrap(), alices);
+                before.restore().unwrap();
+                assert!(find_key().is_err(), "alice's key, as the server");
+                // What the thread itself has put there is not the next one's either.
+                add_key();
+                before.assume(&Identity::new(2002, 2002, &[]).unwrap()).unwrap();
+                assert!(find_key().is_err(), "a key of the server's, as bob");
+                before.restore().unwrap();
+            });
+            assert_eq!(find_key().unwrap(), servers, "another thread");
+        });
+    });
+}
+
 #[test]
 fn set_user_id_calls_of_another_thread_end_the_process() {
-    const INNER: &str = "COUNTERSIGN_TEST_INNER";
     const TEST: &str = "set_user_id_calls_of_another_thread_end_the_process";
     on_stage(TEST, |_| {
         if std::env::var_os(INNER).is_some() {

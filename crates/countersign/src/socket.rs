@@ -549,7 +549,7 @@ impl Socket {
     }
 
     fn opened(&mut self, channel: Channel) {
-        let stream = TcpStream::new(channel.under(&self.context), &self.context);
+        let stream = TcpStream::new(channel, &self.context);
         // It cannot fail: the mode is a flag of ours.
         let _ = stream.set_nonblocking(self.nonblocking);
         self.state = State::Stream(stream);

@@ -33,11 +33,22 @@ Examples:
     countersign explain 10.0.0.5:5432 --name postgres/db1.example.com
 
   Who may connect here, and what they will see:
-    countersign explain 0.0.0.0:5433 --listen --as postgres/db1.example.com")]
+    countersign explain 0.0.0.0:5433 --listen --as postgres/db1.example.com
+
+  Which local account acts for a client, by which rule, and where it may connect:
+    countersign explain --peer alice@EXAMPLE.COM")]
 pub(crate) struct ExplainArguments {
     /// The address: IP:PORT
-    #[arg(value_name = "ADDR")]
-    pub(crate) address: String,
+    #[arg(value_name = "ADDR", required_unless_present = "peer")]
+    pub(crate) address: Option<String>,
+
+    /// Say instead which local account acts for this peer, and where it may connect
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with_all = ["address", "listen", "name", "own_name", "danger_allow_insecure"]
+    )]
+    pub(crate) peer: Option<String>,
 
     /// We listen there, instead of connecting
     #[arg(long)]

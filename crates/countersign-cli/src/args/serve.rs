@@ -18,6 +18,11 @@ use super::{DatagramOptions, IdentityFiles, PolicyOption, TrustOption};
 /// COUNTERSIGN_PEER (the proved name, absent for a client that proved none), COUNTERSIGN_PROOF (how
 /// it was proved) and COUNTERSIGN_PEER_ADDRESS.
 ///
+/// With --impersonate the program of each client runs as the local account that the policy's
+/// [[account]] rules choose for the client: with its user, groups and home, and nothing of this
+/// server's environment but the path and the language. Clients for whom nobody acts get none. This
+/// needs CAP_SETUID and CAP_SETGID.
+///
 /// With --udp clients send datagrams (DTLS 1.2), and each has a plain UDP socket of its own to the
 /// service of --to, until both have been silent for --idle-ms. Those without a certificate are
 /// refused unless the policy says otherwise; refusals are not logged.
@@ -35,6 +40,10 @@ Examples:
 
   One process for each client, which learns who it is:
     countersign serve hello/localhost --listen 7001 --exec sh -c 'echo hello $COUNTERSIGN_PEER'
+
+  The same, each process as the client's own account ([[account]] in the policy says which):
+    countersign serve files/localhost --listen 7001 --policy /etc/countersign/files.toml \\
+        --impersonate --exec sh
 
   A certificate of any authority:
     countersign serve www.example.com --listen 0.0.0.0:443 --to 127.0.0.1:8080 \\
@@ -69,6 +78,10 @@ pub(crate) struct ServeArguments {
         help_heading = "What clients reach"
     )]
     pub(crate) exec: Vec<OsString>,
+
+    /// Run it as the client's local account
+    #[arg(long, help_heading = "What clients reach")]
+    pub(crate) impersonate: bool,
 
     /// Serve only clients that prove a name of this pattern (repeatable): *, class/*.domain,
     /// */host, *@REALM, spiffe://domain/path/*, or a name

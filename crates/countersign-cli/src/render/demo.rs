@@ -65,6 +65,7 @@ fn text(scenario: &Scenario) -> Vec<Line> {
             lines.push(format!("       connected to {}", evidence::who(evidence)).into());
             lines.push(format!("       protected by {}", evidence::protection(evidence)).into());
         }
+        Outcome::NotShown(why) => lines.push(format!("       not shown: {why}").into()),
         Outcome::Refused(why) => lines.push(format!("       refused: {why}").into()),
     }
     lines.extend(scenario.seen.iter().map(|seen| Line::from(format!("       {seen}"))));
@@ -75,6 +76,7 @@ fn text(scenario: &Scenario) -> Vec<Line> {
 fn to_json(scenario: &Scenario) -> Value {
     let (outcome, why, evidence) = match &scenario.outcome {
         Outcome::Connected(evidence) => ("connected", None, evidence.as_deref()),
+        Outcome::NotShown(why) => ("not-shown", Some(why), None),
         Outcome::Refused(why) => ("refused", Some(why), None),
     };
     json!({

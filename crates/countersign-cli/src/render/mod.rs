@@ -11,6 +11,8 @@ mod evidence;
 
 mod explain;
 
+mod explain_peer;
+
 mod identity;
 
 mod output;

@@ -68,7 +68,8 @@ impl HostRequest {
         let mut request = Self::new(home, options.policy.clone()).trusting(options.trust.clone());
         request.own =
             files(options.files.clone(), Some(name)).unwrap_or_else(|| Own::Proving(name.clone()));
-        if options.require_client_certificate {
+        // For somebody who has proved nothing nobody can act.
+        if options.require_client_certificate || options.impersonate {
             request.demands = request.demands.with_client_certificates(ClientCertificates::Require);
         }
         let patterns = options

@@ -23,6 +23,7 @@ pub(crate) enum Task {
     Demo,
     Doctor(Doctor),
     Explain(Explain),
+    ExplainPeer(ExplainPeer),
     Forward(Forward),
     Generate(Generate),
     Identity { home: Option<PathBuf>, identity: Identity },
@@ -79,8 +80,17 @@ pub(crate) struct Serve {
 #[derive(Clone, Debug)]
 pub(crate) enum Service {
     Echo,
-    Program { program: OsString, arguments: Vec<OsString> },
+    Program { program: OsString, arguments: Vec<OsString>, rights: Rights },
     Relay(Address),
+}
+
+/// As whom a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rights {
+    /// As the client's local account.
+    OfTheClient,
+    /// As we do.
+    Ours,
 }
 
 /// Let plain programs reach a secured peer.
@@ -113,6 +123,13 @@ pub(crate) struct Explain {
     pub(crate) settings: SecuritySettings,
 }
 
+/// Show who acts for a peer.
+#[derive(Debug)]
+pub(crate) struct ExplainPeer {
+    pub(crate) host: HostRequest,
+    pub(crate) peer: PeerName,
+}
+
 /// Check this host.
 #[derive(Debug)]
 pub(crate) struct Doctor {
@@ -140,7 +157,7 @@ impl Task {
             Command::Doctor(typed) => {
                 Self::Doctor(Doctor { host: HostRequest::new(home, typed.policy) })
             }
-            Command::Explain(typed) => Self::Explain(Explain::new(home, typed)?),
+            Command::Explain(typed) => Self::explain(home, typed)?,
             Command::Forward(typed) => Self::Forward(Forward::new(home, typed)?),
             Command::Generate(typed) => Self::Generate(match typed.kind {
                 GenerateKind::Completions { directory } => Generate::Completions(directory),
@@ -208,9 +225,14 @@ impl Serve {
             let what = "--once cannot be used with --udp: datagrams have no end to wait for";
             return Err(Failure::usage(what, "leave one of them out"));
         }
+        if typed.impersonate && typed.exec.is_empty() {
+            let what = "--impersonate needs --exec: only a program can run as the client";
+            return Err(Failure::usage(what, "name a program with --exec, or leave it out"));
+        }
+        let rights = if typed.impersonate { Rights::OfTheClient } else { Rights::Ours };
         let mut words = typed.exec.into_iter();
         let service = match (words.next(), typed.to) {
-            (Some(program), _) => Service::Program { program, arguments: words.collect() },
+            (Some(program), _) => Service::Program { program, arguments: words.collect(), rights },
             (None, Some(to)) => Service::Relay(Address::to_connect(&to)?),
             (None, None) => Service::Echo,
         };
@@ -262,15 +284,31 @@ impl Identity {
     }
 }
 
+impl Task {
+    fn explain(home: Option<PathBuf>, mut typed: ExplainArguments) -> Result<Self, Failure> {
+        match (typed.peer.take(), typed.address.take()) {
+            (None, Some(address)) => Ok(Self::Explain(Explain::new(home, &address, typed)?)),
+            (Some(peer), _) => Ok(Self::ExplainPeer(ExplainPeer {
+                peer: peer_name("--peer", &peer)?,
+                host: HostRequest::new(home, typed.policy).trusting(typed.trust),
+            })),
+            (None, None) => {
+                let what = "there is neither an address nor --peer";
+                Err(Failure::usage(what, "say what to explain"))
+            }
+        }
+    }
+}
+
 impl Explain {
-    fn new(home: Option<PathBuf>, typed: ExplainArguments) -> Result<Self, Failure> {
+    fn new(home: Option<PathBuf>, address: &str, typed: ExplainArguments) -> Result<Self, Failure> {
         let mut host = HostRequest::new(home, typed.policy).trusting(typed.trust);
         if let Some(name) = typed.own_name {
             host.own = Own::Proving(peer_name("--as", &name)?);
         }
         Ok(Self {
             host,
-            address: Address::numeric(&typed.address)?,
+            address: Address::numeric(address)?,
             is_listening: typed.listen,
             name: typed.name.map(|name| peer_name("name", &name)).transpose()?,
             settings: settings(typed.danger_allow_insecure)?,

@@ -97,7 +97,7 @@ pub(super) fn run(request: &Explain, output: &Output) -> Result<Verdict, Failure
     explanation.refusal.map_or(Ok(Verdict::AsExpected), |error| Err(error.into()))
 }
 
-fn policy_files(files: PolicyFiles) -> Vec<PolicyFile> {
+pub(super) fn policy_files(files: PolicyFiles) -> Vec<PolicyFile> {
     let all = files.optional.into_iter().chain(files.required);
     all.map(|path| PolicyFile { exists: path.exists(), path }).collect()
 }

@@ -15,6 +15,9 @@ pub(crate) use doctor::Check;
 mod explain;
 pub(crate) use explain::{Decision, Explanation};
 
+mod explain_peer;
+pub(crate) use explain_peer::{Acting, PeerExplanation};
+
 mod forward;
 
 mod generate;
@@ -51,6 +54,7 @@ pub(crate) fn run(task: Task, output: &Output) -> Result<Verdict, Failure> {
         Task::Demo => demo::run(output),
         Task::Doctor(request) => Ok(doctor::run(&request, output)),
         Task::Explain(request) => explain::run(&request, output),
+        Task::ExplainPeer(request) => explain_peer::run(&request, output),
         Task::Forward(request) => forward::run(&request, output),
         Task::Generate(request) => generate::run(&request, output),
         Task::Identity { home, identity } => identity::run(home, identity, output),

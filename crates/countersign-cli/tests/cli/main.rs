@@ -14,6 +14,7 @@ mod openssl_servers;
 mod plain;
 mod programs;
 mod relays;
+mod rights;
 mod serve;
 mod session;
 mod terminal;

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::Proof;
 use crate::name::{Host, NameError, PeerName, PeerPattern, ServiceName, SpiffeId, UserName};
-use crate::{Proof, ProvedPeer};
 
 /// Which local account acts for the peers of a pattern: `[[account]]`.
 ///
@@ -68,22 +68,27 @@ impl AccountRule {
     /// The lowest user id of ordinary accounts.
     pub const LOWEST_UID: u32 = 1000;
 
-    /// Applies the rule to a peer; `None` if it does not speak of that peer.
+    /// Applies the rule to a peer with a name that is proved in this way; `None` if it does not
+    /// speak of that peer.
     ///
     /// # Errors
     ///
     /// [`UnfitAccount`] if it does, but what it captured cannot be called an account.
-    pub fn apply(&self, peer: &ProvedPeer) -> Result<Option<AccountChoice<'_>>, UnfitAccount> {
-        if self.proof.is_some_and(|proof| proof != peer.proof()) {
+    pub fn apply(
+        &self,
+        peer: &PeerName,
+        by: Proof,
+    ) -> Result<Option<AccountChoice<'_>>, UnfitAccount> {
+        if self.proof.is_some_and(|proof| proof != by) {
             return Ok(None);
         }
-        let Some(captures) = self.peer.capture(peer.name()) else { return Ok(None) };
+        let Some(captures) = self.peer.capture(peer) else { return Ok(None) };
         let AccountTarget::Named(template) = &self.account else {
             return Ok(Some(AccountChoice::LocalName(self)));
         };
         let account = template.fill(&captures);
         if !template.is_literal() && !is_account_name(&account) {
-            let (rule, peer) = (self.to_string(), Box::new(peer.name().clone()));
+            let (rule, peer) = (self.to_string(), Box::new(peer.clone()));
             return Err(UnfitAccount { rule, peer, account });
         }
         Ok(Some(AccountChoice::Named { rule: self, account }))
@@ -343,7 +348,7 @@ impl fmt::Display for AccountTemplate {
 #[cfg(test)]
 mod tests {
     use super::{AccountChoice, AccountPattern, AccountRule};
-    use crate::{Policy, Proof, ProvedPeer};
+    use crate::{Policy, Proof};
 
     const ANY: Proof = Proof::CertificateKerberosName;
 
@@ -356,7 +361,7 @@ mod tests {
     fn check(pattern: &str, account: &str, peer: &str, expected: &str) {
         let text = format!("[[account]]\npeer = \"{pattern}\"\naccount = \"{account}\"\n");
         let rule = rules(&text).remove(0);
-        let found = match rule.apply(&ProvedPeer::vouch(peer.parse().unwrap(), ANY)) {
+        let found = match rule.apply(&peer.parse().unwrap(), ANY) {
             Ok(Some(AccountChoice::Named { account, .. })) => account,
             Ok(Some(AccountChoice::LocalName(_))) => "the local name".to_owned(),
             Ok(None) => "-".to_owned(),
@@ -401,9 +406,9 @@ mod tests {
         let rule = rules(
             "[[account]]\npeer = \"{u}@E\"\nproof = \"user-principal-name\"\naccount = \"{u}\"\n",
         );
-        let of = |proof| ProvedPeer::vouch("alice@E".parse().unwrap(), proof);
-        assert_eq!(rule[0].apply(&of(Proof::CertificateKerberosName)), Ok(None));
-        assert!(rule[0].apply(&of(Proof::CertificateUserPrincipalName)).unwrap().is_some());
+        let apply = |proof| rule[0].apply(&"alice@E".parse().unwrap(), proof);
+        assert_eq!(apply(Proof::CertificateKerberosName), Ok(None));
+        assert!(apply(Proof::CertificateUserPrincipalName).unwrap().is_some());
     }
 
     #[test]
@@ -458,8 +463,7 @@ mod tests {
         let rule = |to: &str| format!("[[account]]\npeer = \"*\"\naccount = \"{to}\"\n");
         let host = Policy::parse(&rule("host"), "host").unwrap();
         let both = host.overlay(Policy::parse(&rule("user"), "user").unwrap());
-        let peer = ProvedPeer::vouch("a@E".parse().unwrap(), ANY);
-        let choice = both.account_for(&peer).unwrap().unwrap();
+        let choice = both.account_for(&"a@E".parse().unwrap(), ANY).unwrap().unwrap();
         assert!(matches!(choice, AccountChoice::Named { account, .. } if account == "host"));
         assert_eq!(both.accounts().len(), 2);
     }

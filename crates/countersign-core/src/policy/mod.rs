@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::{PeerName, PeerPattern, ProvedPeer, TargetTable, fold};
+use crate::{PeerName, PeerPattern, Proof, TargetTable, fold};
 
 /// What the administrator demands: parsed once, never half valid.
 ///
@@ -338,18 +338,19 @@ impl Policy {
         &self.accounts
     }
 
-    /// Returns the account that the first rule which speaks of the peer chooses; `None` if no rule
-    /// does.
+    /// Returns the account that the first rule chooses which speaks of a peer with a name that is
+    /// proved in this way; `None` if no rule does.
     ///
     /// # Errors
     ///
     /// [`UnfitAccount`] if that rule makes something else than a name for an account of it.
     pub fn account_for(
         &self,
-        peer: &ProvedPeer,
+        peer: &PeerName,
+        by: Proof,
     ) -> Result<Option<AccountChoice<'_>>, UnfitAccount> {
         for rule in &self.accounts {
-            if let Some(choice) = rule.apply(peer)? {
+            if let Some(choice) = rule.apply(peer, by)? {
                 return Ok(Some(choice));
             }
         }

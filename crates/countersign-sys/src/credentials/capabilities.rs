@@ -47,7 +47,10 @@ pub(super) fn take_up(had: CapabilitySets) -> io::Result<()> {
 
 /// Gives back exactly what the thread had.
 pub(super) fn restore(had: CapabilitySets, ambient: CapabilitySet) -> io::Result<()> {
-    set_capabilities(None, had)?;
+    // Then it is what `take_up` has left.
+    if had.effective != had.permitted || !had.inheritable.is_empty() {
+        set_capabilities(None, had)?;
+    }
     for one in each(ambient) {
         configure_capability_in_ambient_set(one, true)?;
     }

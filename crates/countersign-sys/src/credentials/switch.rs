@@ -2,7 +2,6 @@
 
 use std::io;
 
-use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
 use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::snapshot::{self, Credentials};
@@ -48,7 +47,6 @@ impl Credentials {
             return Err(refused("capset")(io::Error::new(io::ErrorKind::Unsupported, what)));
         }
         fork::prepare().map_err(refused("pthread_atfork"))?;
-        hide_memory().map_err(refused("prctl(PR_SET_DUMPABLE)"))?;
         keyring::leave_session().map_err(refused("keyctl(KEYCTL_JOIN_SESSION_KEYRING)"))?;
         // Until this call nothing has changed, and where it is forbidden (user_namespaces(7)), so
         // is its undoing.
@@ -77,18 +75,17 @@ impl Credentials {
         self.check_change(identity).map_err(at("the look back"))
     }
 
-    /// Asks the kernel, instead of believing that what did not fail was done.
+    /// Asks the kernel, instead of believing that what did not fail was done. The file system ids
+    /// always follow the effective ones (setresuid(2)).
     fn check_change(&self, identity: &Identity) -> io::Result<()> {
         let (uid, gid) = (identity.user(), identity.group());
         let is_done = snapshot::uids()? == [uid; 3]
             && snapshot::gids()? == [gid; 3]
-            && snapshot::file_uid() == uid
-            && snapshot::file_gid() == gid
             && is_same_set(&snapshot::groups()?, identity.supplementary());
         let sets = rustix::thread::capabilities(None)?;
         let is_safe = uid == Uid::ROOT || (sets.effective | sets.inheritable).is_empty();
         let can_return = sets.permitted == self.capabilities.permitted;
-        if is_done && is_safe && can_return { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
+        if is_done && is_safe && can_return { Ok(()) } else { Err(unlike()) }
     }
 
     /// Makes the calling thread who it was when `self` was read: user, groups, capabilities, in
@@ -99,11 +96,13 @@ impl Credentials {
     /// If the kernel refuses, or the thread is not who it was afterwards. It is then somebody else
     /// in part, and the process should end.
     pub fn restore(&self) -> io::Result<()> {
-        let now = snapshot::uids()?;
         capabilities::take_up(self.capabilities)?;
-        set_uids(now, self.uids)?;
-        if leaves_root(now, self.uids) {
-            // The kernel has put the effective ones away.
+        if self.uids.contains(&Uid::ROOT) {
+            let [real, effective, saved] = self.uids;
+            set_thread_res_uid(real, effective, saved)?;
+        } else {
+            set_uids(snapshot::uids()?, self.uids)?;
+            // Where the thread was root the kernel has put them away.
             capabilities::take_up(self.capabilities)?;
         }
         if self.file_uid != self.uids[1] {
@@ -116,13 +115,25 @@ impl Credentials {
         }
         set_thread_groups(&self.groups)?;
         capabilities::restore(self.capabilities, self.ambient)?;
-        if Self::of_thread()? != *self {
-            return Err(io::ErrorKind::Other.into());
-        }
+        self.check_restored()?;
         fork::drop_privilege_in_children(false);
         // What was put into it as somebody else must not serve whoever this thread is next.
         keyring::leave_session()
     }
+
+    fn check_restored(&self) -> io::Result<()> {
+        let is_done = snapshot::uids()? == self.uids
+            && snapshot::gids()? == self.gids
+            && (self.file_uid == self.uids[1] || snapshot::file_uid() == self.file_uid)
+            && (self.file_gid == self.gids[1] || snapshot::file_gid() == self.file_gid)
+            && snapshot::groups()? == self.groups
+            && rustix::thread::capabilities(None)? == self.capabilities;
+        if is_done { Ok(()) } else { Err(unlike()) }
+    }
+}
+
+fn unlike() -> io::Error {
+    io::Error::other("no call failed, and yet the thread is not who it should be")
 }
 
 fn set_uids(now: [Uid; 3], next: [Uid; 3]) -> io::Result<()> {
@@ -140,13 +151,4 @@ fn is_same_set(found: &[Gid], sorted: &[Gid]) -> bool {
     let mut found = raw(found);
     found.sort_unstable();
     found == raw(sorted)
-}
-
-/// A thread with a user's ids in a process that can be traced could be traced by that user's other
-/// processes. The kernel sees to it by itself, unless fs.suid_dumpable is 1 (proc(5)).
-fn hide_memory() -> io::Result<()> {
-    if dumpable_behavior()? == DumpableBehavior::Dumpable {
-        set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    }
-    Ok(())
 }

@@ -10,7 +10,8 @@ use rustls::version::TLS12;
 use crate::{CLIENT, HOST, ROOT, scene, variant};
 
 /// Endings that no pair of engines comes to, and why.
-const OUT_OF_REACH: [(&str, &str); 3] = [
+const OUT_OF_REACH: [(&str, &str); 4] = [
+    ("Changed", "it ends a connection that was made, and only if the program asked for that"),
     ("OurSide", "no peer can cause it: the library itself would have to fail"),
     ("Overloaded", "an engine is alone; a listener counts its handshakes and gives one up"),
     ("TimedOut", "engines read no clock; whoever drives one gives up, and says so"),

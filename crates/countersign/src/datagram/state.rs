@@ -236,6 +236,17 @@ impl Open {
         once.then(|| failure.told_of(peer))
     }
 
+    /// Keeps why a handshake of ours failed, in place of the oldest that nobody has asked for.
+    fn remember(&mut self, peer: SocketAddr, failure: Failure) {
+        if self.failures.len() >= FAILURES {
+            let oldest = self.failures.iter().min_by_key(|(_, (at, _))| *at);
+            if let Some(oldest) = oldest.map(|(peer, _)| *peer) {
+                self.failures.remove(&oldest);
+            }
+        }
+        self.failures.insert(peer, (Instant::now(), failure));
+    }
+
     /// Notes what the endpoint has to say.
     fn absorb(&mut self) {
         while let Some(event) = self.endpoint.poll() {
@@ -250,10 +261,8 @@ impl Open {
                 Event::Secured { peer } => {
                     self.failures.remove(&peer);
                 }
-                Event::Failed { peer, began: Side::Ours, error }
-                    if self.failures.len() < FAILURES =>
-                {
-                    self.failures.insert(peer, (Instant::now(), Failure::Handshake(error)));
+                Event::Failed { peer, began: Side::Ours, error } => {
+                    self.remember(peer, Failure::Handshake(error));
                 }
                 Event::Closed { peer, error: Some(error @ HandshakeError::Changed { .. }) } => {
                     // What came under the session that it was has no place any more.
@@ -508,7 +517,7 @@ impl Open {
         }
         let now = self.now();
         if self.endpoint.unreachable(peer, now) {
-            self.failures.insert(peer, (now.instant, Failure::Network(kind)));
+            self.remember(peer, Failure::Network(kind));
         }
         self.absorb();
     }

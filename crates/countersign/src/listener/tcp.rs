@@ -354,8 +354,7 @@ impl TcpListener {
             Advance::Open(channel) => {
                 // It would stay silent, but count against the limit of the user.
                 let _ = self.ready.remove(channel.socket());
-                let channel = channel.under(&self.context);
-                self.finish(Incoming::Accepted(TcpStream::new(channel, &self.context), peer));
+                self.finish(Incoming::Accepted(TcpStream::new(*channel, &self.context), peer));
             }
             Advance::Wait(handshake, interest) => {
                 // The table is locked before the descriptor can be reported again, so that
@@ -406,8 +405,7 @@ impl TcpListener {
             match handshake.give_up(HandshakeError::TimedOut { after }) {
                 Advance::Open(channel) => {
                     let _ = self.ready.remove(channel.socket());
-                    let channel = channel.under(&self.context);
-                    self.finish(Incoming::Accepted(TcpStream::new(channel, &self.context), peer));
+                    self.finish(Incoming::Accepted(TcpStream::new(*channel, &self.context), peer));
                 }
                 Advance::Refused(_, error) => self.refuse(peer, error),
                 Advance::TryInClear | Advance::Wait(..) => {}

@@ -3,15 +3,15 @@
 use std::fmt::Debug;
 use std::sync::OnceLock;
 
-use crate::core::ProvedPeer;
+use crate::core::Proof;
 
 /// Who knows the local names of Kerberos principals (`gss_localname` of MIT Kerberos).
 ///
 /// MIT's rules can map the user of *any* realm (`auth_to_local_names` ignores the realm), so they
 /// are asked only for names of [`Self::realms`], or of an `[[account]]` rule with `local-name`.
 pub trait LocalNames: Debug + Send + Sync {
-    /// Returns whether the peer proved this name by a Kerberos ticket.
-    fn is_by_ticket(&self, peer: &ProvedPeer) -> bool;
+    /// Returns whether this way of proving a name is a Kerberos ticket.
+    fn is_by_ticket(&self, proof: Proof) -> bool;
 
     /// Returns the realms whose users these rules are for, our own as a rule.
     fn realms(&self) -> Vec<String>;

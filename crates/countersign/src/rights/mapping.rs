@@ -1,10 +1,11 @@
 //! From a proved name to the name of an account.
 
 use std::fmt;
+use std::sync::Arc;
 
-use super::RightsError;
 use super::local_names::local_names;
-use crate::core::{AccountChoice, AccountRule, PeerName, Policy, ProvedPeer};
+use super::{Account, RightsError, lookup};
+use crate::core::{AccountChoice, AccountRule, PeerName, Policy, Proof};
 
 /// Which account acts for a peer, by which rule. It has not been looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,17 @@ pub struct MappedAccount {
     pub account: String,
     /// What chose it.
     pub source: AccountSource,
+}
+
+impl MappedAccount {
+    /// Looks the account up, and checks that it may act for the peer.
+    ///
+    /// # Errors
+    ///
+    /// [`RightsError`], which says why it cannot be used. It may wait for the user database.
+    pub fn look_up(&self, peer: &PeerName) -> Result<Arc<Account>, RightsError> {
+        lookup::look_up(self, peer)
+    }
 }
 
 /// What chose an account.
@@ -50,38 +62,35 @@ impl fmt::Display for AccountSource {
     }
 }
 
-/// Says which account acts for a peer; looks nothing up but, for a Kerberos ticket, the local name.
+/// Says which account acts for a peer with a name that is proved in this way; looks nothing up but, for a Kerberos ticket, the local name.
 ///
 /// # Errors
 ///
 /// [`RightsError::NoRule`] if nothing says so, [`RightsError::Unfit`] if a rule captured what can be
 /// no account, [`RightsError::LocalName`] if Kerberos fails.
-pub fn map(policy: &Policy, peer: &ProvedPeer) -> Result<MappedAccount, RightsError> {
-    let no_rule = || RightsError::NoRule {
-        peer: Box::new(peer.name().clone()),
-        proof: peer.proof().to_string(),
-    };
-    match policy.account_for(peer)? {
+pub fn map(policy: &Policy, peer: &PeerName, by: Proof) -> Result<MappedAccount, RightsError> {
+    let no_rule = || RightsError::NoRule { peer: Box::new(peer.clone()), proof: by.to_string() };
+    match policy.account_for(peer, by)? {
         Some(AccountChoice::Named { rule, account }) => {
             Ok(MappedAccount { account, source: AccountSource::Rule(Box::new(rule.clone())) })
         }
         // The pattern of the rule has checked the realm.
         Some(AccountChoice::LocalName(rule)) => {
-            let account = by_ticket(peer)?.ok_or_else(no_rule)?;
+            let account = by_ticket(peer, by)?.ok_or_else(no_rule)?;
             Ok(MappedAccount { account, source: AccountSource::Rule(Box::new(rule.clone())) })
         }
         Some(_) => Err(no_rule()),
         None if is_of_our_realm(peer) => {
-            let account = by_ticket(peer)?.ok_or_else(no_rule)?;
+            let account = by_ticket(peer, by)?.ok_or_else(no_rule)?;
             Ok(MappedAccount { account, source: AccountSource::LocalName })
         }
         None => Err(no_rule()),
     }
 }
 
-fn is_of_our_realm(peer: &ProvedPeer) -> bool {
+fn is_of_our_realm(peer: &PeerName) -> bool {
     let Some(names) = local_names() else { return false };
-    let realm = match peer.name() {
+    let realm = match peer {
         PeerName::User(user) => Some(user.realm()),
         PeerName::Service(service) => service.realm(),
         _ => None,
@@ -89,11 +98,11 @@ fn is_of_our_realm(peer: &ProvedPeer) -> bool {
     realm.is_some_and(|realm| names.realms().iter().any(|ours| ours == realm))
 }
 
-fn by_ticket(peer: &ProvedPeer) -> Result<Option<String>, RightsError> {
-    let Some(names) = local_names().filter(|names| names.is_by_ticket(peer)) else {
+fn by_ticket(peer: &PeerName, by: Proof) -> Result<Option<String>, RightsError> {
+    let Some(names) = local_names().filter(|names| names.is_by_ticket(by)) else {
         return Ok(None);
     };
     names
-        .local_name(&peer.name().to_string())
-        .map_err(|why| RightsError::LocalName { peer: Box::new(peer.name().clone()), why })
+        .local_name(&peer.to_string())
+        .map_err(|why| RightsError::LocalName { peer: Box::new(peer.clone()), why })
 }

@@ -26,7 +26,8 @@
 //! Real, effective, saved and file system ids and supplementary groups are the account's; effective,
 //! inheritable and ambient capabilities are empty; the session keyring is new and empty. The order is
 //! groups, group, user, and the reverse on the way back, and each time the kernel is asked afterwards
-//! whether it is so. What cannot be taken back aborts the process.
+//! whether it is so. What cannot be taken back aborts the process. The first impersonation makes the
+//! process undumpable and clears the thread's parent-death signal (prctl(2)); both stay so.
 //!
 //! # How the identity could be kept, or got out
 //!
@@ -35,17 +36,20 @@
 //! | panic, `return`, `?` in the closure | reverted on the way out |
 //! | thread ends while it impersonates ([`assume`]) | its credentials end with it |
 //! | `fork` inside | the child is the peer for good: its capabilities are gone before `fork` returns, and a revert there aborts it |
+//! | `clone` inside by the bare system call, without `exec` | the child keeps the permitted capabilities, and could take them up |
 //! | `exec` inside | the program is the peer: no capability passes, nor the server's session keyring |
 //! | another thread of the process | is not touched: only per-thread calls are made |
 //! | set-user-ID calls of the C library in another thread (signal 33) | fail in this thread, and the C library aborts the process rather than be of two minds |
 //! | set-user-ID calls of the C library *inside* | **must not be made**: they change all threads, and those that are root obey |
 //! | a thread started inside | **is the peer, for good**: clone(2) copies credentials; it has no effective capability and cannot impersonate. Start threads outside (pools start theirs on demand: warm them up) |
+//! | a signal handler that runs on this thread | runs as the peer |
 //! | descriptors opened inside | stay open with the peer's access; do not hand them to another peer's work |
 //! | io_uring with SQPOLL, kernel and glibc AIO | run as whoever set them up, not as the peer |
 //! | working directory, umask, root | belong to the process: changing them inside changes them for all |
 //! | the thread's and the process's keyrings (`@t`, `@p`) | stay; only the session keyring is replaced. A thread that has impersonated once does not get its old session keyring back |
 //! | the code inside itself | could take the permitted capabilities up again: impersonation is for the access checks of our own code, not a cage for a stranger's |
-//! | other processes of the same account on this host | can send signals to the thread, which has their user id (kill(2)), so they can end the server; they cannot trace it or read its memory: it is made undumpable |
+//! | other processes of the same account on this host | can send signals to the thread, which has their user id (kill(2)), so they can end the server; they cannot trace it or read its memory, which would take its permitted capabilities (ptrace(2)) |
+//! | a token that is kept | works until policy or the account changes, also after the peer's certificate has expired |
 //! | SELinux, AppArmor, seccomp, namespaces | stay the server's |
 
 mod account;

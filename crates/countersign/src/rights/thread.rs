@@ -24,6 +24,29 @@ struct State {
 ///
 /// It exists only while the closure runs, and only there: it is neither [`Send`] nor [`Sync`], and
 /// nobody can make one, move one out, or keep one across an await.
+///
+/// ```compile_fail
+/// # fn test(token: countersign::rights::PeerToken) {
+/// let kept = token.impersonate(|guard| guard); // it does not leave the closure
+/// # }
+/// ```
+///
+/// ```compile_fail
+/// fn sends<T: Send>() {}
+/// sends::<countersign::rights::Impersonation<'static>>();
+/// ```
+///
+/// ```compile_fail
+/// fn shares<T: Sync>() {}
+/// shares::<countersign::rights::Impersonation<'static>>();
+/// ```
+///
+/// ```compile_fail
+/// # async fn work() {}
+/// # fn test(token: countersign::rights::PeerToken) {
+/// token.impersonate(|_| work().await); // nothing is awaited in there
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Impersonation<'a> {
     account: &'a Account,

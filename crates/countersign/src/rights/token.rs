@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::mapping::{MappedAccount, map};
-use super::{Account, Impersonation, RightsError, lookup, thread};
+use super::{Account, Impersonation, RightsError, thread};
 use crate::Context;
 use crate::core::{Evidence, PeerName, Proof, ProvedPeer};
 
@@ -151,7 +151,7 @@ impl PeerToken {
     ///
     /// As [`super::map`].
     pub fn mapped(&self) -> Result<MappedAccount, RightsError> {
-        map(&self.inner.context.current().policy, &self.inner.principal)
+        map(&self.inner.context.current().policy, self.principal(), self.proof())
     }
 
     /// Returns the local account that acts for it.
@@ -161,7 +161,7 @@ impl PeerToken {
     /// [`RightsError`], which says which rule is missing, or why the account cannot be used. It may
     /// wait for the user database.
     pub fn account(&self) -> Result<Arc<Account>, RightsError> {
-        lookup::look_up(&self.mapped()?, self.principal())
+        self.mapped()?.look_up(self.principal())
     }
 
     /// Runs `work` with the rights of the peer's account, on this thread (SPEC 8).

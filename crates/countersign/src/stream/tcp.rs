@@ -83,7 +83,7 @@ impl TcpStream {
     }
 
     pub(crate) fn new(channel: Channel, context: &Context) -> Self {
-        Self { channel: Arc::new(channel), context: context.clone() }
+        Self { channel: Arc::new(channel.under(context)), context: context.clone() }
     }
 
     /// Returns the context that says who acts for the peer.

@@ -7,6 +7,8 @@ mod datagrams;
 
 mod recorder;
 
+mod rights;
+
 mod scenario;
 pub(crate) use scenario::{Outcome, Scenario};
 

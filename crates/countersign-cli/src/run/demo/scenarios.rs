@@ -13,6 +13,7 @@ use countersign::{Context, Incoming, TcpStream};
 use super::attempt::{Attempt, SECRET, attempt, text};
 use super::datagrams::names_on_one_socket;
 use super::recorder::{Recorder, Recording};
+use super::rights::rights_of_the_client;
 use super::scenario::{Outcome, Scenario};
 use super::stage::{Issuer, PATIENCE, Seen, Server, Stage, listen, name};
 use crate::failure::Failure;
@@ -22,7 +23,7 @@ use crate::run::join::{Side, join};
 type Try = fn(&Stage) -> Result<Scenario, Failure>;
 
 /// In the order in which they are shown.
-pub(super) const ALL: [Try; 9] = [
+pub(super) const ALL: [Try; 10] = [
     right_name,
     another_host,
     another_service,
@@ -32,6 +33,7 @@ pub(super) const ALL: [Try; 9] = [
     machine_in_the_middle,
     plain_server,
     names_on_one_socket,
+    rights_of_the_client,
 ];
 
 fn right_name(stage: &Stage) -> Result<Scenario, Failure> {

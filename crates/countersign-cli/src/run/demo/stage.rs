@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -21,7 +22,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Stage {
     ours: Store,
     theirs: Store,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// Which authority has issued a certificate.
@@ -62,7 +63,12 @@ impl Stage {
         let theirs = Store::at(directory.path().join("theirs"));
         ours.init()?;
         theirs.init()?;
-        Ok(Self { ours, theirs, _directory: directory })
+        Ok(Self { ours, theirs, directory })
+    }
+
+    /// Returns a directory that goes with the demo.
+    pub(super) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Returns the name that every client of the demo asks for.
@@ -105,6 +111,16 @@ impl Stage {
 
     /// Makes a host with a new certificate that proves `own`.
     pub(super) fn context(&self, own: &PeerName, issuer: Issuer) -> Result<Context, Failure> {
+        self.context_with(own, issuer, "")
+    }
+
+    /// Makes such a host, with more policy.
+    pub(super) fn context_with(
+        &self,
+        own: &PeerName,
+        issuer: Issuer,
+        policy_text: &str,
+    ) -> Result<Context, Failure> {
         let store = match issuer {
             Issuer::Ours => &self.ours,
             Issuer::Theirs => &self.theirs,
@@ -114,7 +130,9 @@ impl Stage {
             countersign::identity::DEFAULT_VALIDITY,
             SystemTime::now(),
         )?;
-        let policy = policy()?.with_identity(IdentityRule::Store { name: own.clone() });
+        let more = Policy::parse(policy_text, "the demo").map_err(countersign::Error::from)?;
+        let policy = policy()?.overlay(more);
+        let policy = policy.with_identity(IdentityRule::Store { name: own.clone() });
         Ok(Context::builder().store(store.clone()).policy(policy).build()?)
     }
 }
