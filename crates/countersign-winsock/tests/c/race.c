@@ -60,12 +60,8 @@ int main(void) {
         __atomic_store_n(&slots[i], again, __ATOMIC_RELAXED);
     }
     running = 0;
+    /* Two callers may have seen the same bytes come, and one of them waits for more: the close ends its call. */
+    for (int i = 0; i < SLOTS; i++) CHECK("race: close", closesocket(slots[i]) == 0);
     for (int i = 0; i < CALLERS; i++) pthread_join(callers[i], NULL);
-    for (int i = 0; i < SLOTS; i++) closesocket(slots[i]);
-
-    /* A call that waits is ended by a close from elsewhere. */
-    SOCKET s = dial(echo, "postgres/localhost", 0);
-    CHECK("race: wait", s != INVALID_SOCKET);
-    closesocket(s);
     return check_end();
 }
