@@ -289,9 +289,17 @@ impl Entry {
     fn put_in_front(&self, front: std::os::fd::BorrowedFd<'_>) -> Result<(), Failure> {
         let failed = |error: std::io::Error| Failure::from_io("set the socket up", &error);
         let socket = kernel::borrow(self.number).try_clone_to_owned().map_err(failed)?;
-        kernel::replace(self.number, front).map_err(failed)?;
+        self.stand_for(front).map_err(failed)?;
         let _was_none = self.behind.set(socket);
-        self.note_identity()
+        Ok(())
+    }
+
+    /// Has the number stand for another file; nobody who looks meanwhile takes it for a stranger's.
+    fn stand_for(&self, file: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> {
+        let mut held = self.identity();
+        kernel::replace(self.number, file)?;
+        *held = kernel::identity(self.number)?;
+        Ok(())
     }
 
     /// Has the number stand for the socket of the stream, which is another one if the connection
@@ -299,17 +307,10 @@ impl Entry {
     fn follow(&self, stream: &TcpStream) -> Result<(), Failure> {
         let failed = |error: std::io::Error| Failure::from_io("connect", &error);
         let identity = kernel::identity(stream.as_fd().as_raw_fd()).map_err(failed)?;
-        if identity != *self.identity() {
-            kernel::replace(self.number, stream.as_fd()).map_err(failed)?;
-            self.note_identity()?;
+        let is_another = identity != *self.identity();
+        if is_another {
+            self.stand_for(stream.as_fd()).map_err(failed)?;
         }
-        Ok(())
-    }
-
-    fn note_identity(&self) -> Result<(), Failure> {
-        let identity = kernel::identity(self.number)
-            .map_err(|error| Failure::from_io("find out what a descriptor is", &error))?;
-        *self.identity() = identity;
         Ok(())
     }
 

@@ -97,7 +97,7 @@ fn numbers_are_closed_and_used_again_while_calls_go_on() {
     // The reactor, its waker, and one waker for each thread that waited.
     let started = Instant::now();
     while open_descriptors() > before + 8 {
-        assert!(started.elapsed() < Duration::from_secs(5), "{} > {before}", open_descriptors());
+        assert!(started.elapsed() < Duration::from_secs(5), "{before} before, and {:?}", files());
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -123,6 +123,13 @@ fn ten_thousand_sockets_leave_nothing_behind() {
     (0..5000).for_each(|_| cycle());
     assert!(resident() < before + 2048, "{} KiB, and {before} before", resident());
     assert_eq!(open_descriptors(), descriptors);
+}
+
+/// What is open, for the failure that says that too much is.
+fn files() -> Vec<String> {
+    let entries = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let links = entries.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    links.map(|link| link.display().to_string()).collect()
 }
 
 fn open_descriptors() -> usize {
