@@ -18,6 +18,7 @@ mod query;
 mod report;
 mod rights;
 mod tickets;
+mod winsock;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
     let material = Material::make();
     let with_steps = kerberos::TITLE.contains(&options.figure) && options.peer.is_empty();
     let with_tickets = tickets::TITLE.contains(&options.figure) && options.peer.is_empty();
+    winsock::start(&material);
     let mut report = report::Report::new(options.rounds, options.figure, options.peer);
     for size in [16 * 1024, 1024 * 1024] {
         let title = format!("bulk, {} KiB writes, MB/s", size / 1024);
@@ -102,6 +104,28 @@ fn main() -> ExitCode {
             if peer == Peer::SystemCalls { kernels } else { own }
         });
     }
+    for (title, called) in [
+        (
+            "C interface: recv of a byte that is there, ns (less is better)",
+            winsock::Called::Receive,
+        ),
+        ("C interface: send of a byte, ns", winsock::Called::Send),
+    ] {
+        report.measure(title, &[Peer::Winsock, Peer::Countersign], |peer| {
+            let by = if peer == Peer::Winsock { winsock::By::C } else { winsock::By::Rust };
+            winsock::run(&material, called, by, options.duration / 2)
+        });
+    }
+    for threads in [1, 2, 8] {
+        let title = format!("C interface: finding a socket, {threads} threads with one each, ns");
+        let run = |_| winsock::look_up(threads, options.duration / 2);
+        report.measure(&title, &[Peer::Winsock], run);
+    }
+    report.measure(
+        "C interface: growth over 200,000 sockets opened, named and closed, KiB",
+        &[Peer::Winsock],
+        |_| winsock::growth(200_000),
+    );
     report.print();
     if with_steps {
         kerberos::print(options.duration);

@@ -23,6 +23,7 @@ pub(crate) enum Peer {
     SystemCalls,
     Tcp,
     Udp,
+    Winsock,
 }
 
 impl fmt::Display for Peer {
@@ -34,6 +35,7 @@ impl fmt::Display for Peer {
             Self::SystemCalls => "system calls alone",
             Self::Tcp => "TCP in clear",
             Self::Udp => "UDP in clear",
+            Self::Winsock => "the C interface",
         })
     }
 }
@@ -160,7 +162,9 @@ impl Material {
                 })
             }
             Peer::Tcp => plain_server(|tcp| Ok(boxed(tcp))),
-            Peer::SystemCalls | Peer::Udp => unreachable!("no stream is asked of them"),
+            Peer::SystemCalls | Peer::Udp | Peer::Winsock => {
+                unreachable!("no stream is asked of them")
+            }
         }
     }
 
@@ -213,7 +217,9 @@ impl Material {
                 })
             }
             Peer::Tcp => Box::new(|address| Ok(boxed(plain(address)?))),
-            Peer::SystemCalls | Peer::Udp => unreachable!("no stream is asked of them"),
+            Peer::SystemCalls | Peer::Udp | Peer::Winsock => {
+                unreachable!("no stream is asked of them")
+            }
         }
     }
 

@@ -44,7 +44,9 @@ impl Figure {
             medians.fold(0.0, f64::max)
         };
         of(|peer| peer == Peer::Countersign)
-            / of(|peer| matches!(peer, Peer::Rustls | Peer::Openssl | Peer::SystemCalls))
+            / of(|peer| {
+                matches!(peer, Peer::Rustls | Peer::Openssl | Peer::SystemCalls | Peer::Winsock)
+            })
     }
 }
 
@@ -90,7 +92,10 @@ impl Report {
                 let (low, high) = row.range();
                 println!("  {:<22} {:>9.0}   ({low:.0} to {high:.0})", row.peer, row.median());
             }
-            println!("  countersign / better of the others: {:.2}", figure.ratio());
+            let ratio = figure.ratio();
+            if ratio.is_finite() && ratio > 0.0 {
+                println!("  countersign / better of the others: {ratio:.2}");
+            }
         }
     }
 

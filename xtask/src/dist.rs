@@ -5,6 +5,7 @@
 //! ```text
 //! countersign-VERSION-ARCH-linux/
 //! ├── bin/countersign
+//! ├── include/countersign-winsock  lib  the C interface, see `winsock`
 //! └── share/  man/man1  bash-completion  fish  zsh  doc/countersign
 //! ```
 
@@ -14,7 +15,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use crate::step::{self, Failure};
-use crate::{generated, launch, place, setup};
+use crate::{generated, launch, place, setup, winsock};
 
 /// What a user reads; the licences ask to travel with every copy.
 const DOCUMENTS: &[&str] = &["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md"];
@@ -33,6 +34,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode, Failure> {
     generated::fresh(&tree)?;
     generated::lay_out(&tree)?;
     generated::copy(&place::binary()?, &tree.join("bin/countersign"))?;
+    winsock::install(&tree)?;
     for document in DOCUMENTS {
         let to = tree.join("share/doc/countersign").join(document);
         generated::copy(&place::root().join(document), &to)?;

@@ -24,6 +24,7 @@ mod place;
 mod rings;
 mod setup;
 mod step;
+mod winsock;
 
 use std::process::ExitCode;
 

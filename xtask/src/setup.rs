@@ -16,10 +16,10 @@ use crate::step::{self, Failure};
 /// the host's libssl.
 pub(crate) const BUILD: &[&str] = &["gcc", "libc6-dev", "libssl-dev", "pkg-config"];
 
-/// Debian packages that tests and benchmarks need: the build's, strangers to talk to, files with
-/// access control lists, user namespaces for those who are not root, and what the laboratory's
-/// Kerberos realms are made of. The tests start their own KDCs, so services that a package starts may
-/// be stopped.
+/// Debian packages that tests and benchmarks need: the build's, strangers to talk to, what the C
+/// interface is compiled, compared and watched with, files with access control lists, user
+/// namespaces for those who are not root, and what the laboratory's Kerberos realms are made of. The
+/// tests start their own KDCs, so services that a package starts may be stopped.
 pub(crate) const TESTS: &[&str] = &[
     "gcc",
     "libc6-dev",
@@ -42,6 +42,10 @@ pub(crate) const TESTS: &[&str] = &[
     "samba-ad-provision",
     "samba-dsdb-modules",
     "samba-vfs-modules",
+    "binutils",
+    "g++",
+    "mingw-w64-common",
+    "valgrind",
     "uidmap",
     "winbind",
 ];

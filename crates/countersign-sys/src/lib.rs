@@ -15,6 +15,9 @@
 mod accounts;
 pub use accounts::{AccountEntry, Ageing, account, groups_of, shadow};
 
+mod adopt;
+pub use adopt::{Adopted, Progress, adopt};
+
 mod credentials;
 pub use credentials::{Credentials, Identity, Missing, NoSuchId, SwitchError};
 

@@ -25,6 +25,11 @@ pub struct Exclusive {
     over_time_wait: bool,
 }
 
+impl Exclusive {
+    /// It was taken before the socket came to us.
+    pub const ALREADY: Self = Self { over_time_wait: false };
+}
+
 /// Binds, and takes the port for this socket alone: neither SO_REUSEADDR nor SO_REUSEPORT of
 /// another socket can share it.
 ///

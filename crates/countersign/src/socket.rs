@@ -24,6 +24,8 @@ use crate::{Context, Error, Incoming, PeerName, TcpListener, TcpStream};
 #[cfg(feature = "tokio")]
 mod asynchronous;
 
+mod adopt;
+
 /// A TCP socket that is secured in stages, as Winsock's are.
 ///
 /// Security is set first, once; names at any time before the socket connects; then it connects, or
@@ -59,6 +61,7 @@ pub struct Socket {
     nonblocking: bool,
     connect_timeout: Option<Duration>,
     handshake_timeout: Option<Duration>,
+    started: Option<Instant>,
     failure: Option<HandshakeError>,
     state: State,
 }
@@ -126,6 +129,7 @@ impl Socket {
             nonblocking: false,
             connect_timeout: None,
             handshake_timeout: None,
+            started: None,
             failure: None,
             state,
         }
@@ -297,6 +301,7 @@ impl Socket {
         };
         self.life = life;
         let credentials = self.settings.as_mut().and_then(SecuritySettings::take_credentials);
+        self.started = Some(Instant::now());
         let started = countersign_sys::start_connect(&descriptor, address)
             .map_err(Error::io(format!("connect to {address}")));
         self.or_failed(started)?;
@@ -562,7 +567,7 @@ impl Socket {
         else {
             return Ok(());
         };
-        let deadline = self.deadline(preparing.started.checked_add(time));
+        let deadline = self.not_after(preparing.started.checked_add(time));
         let waited = wait(preparing.tickets.as_fd(), Interest::Read, deadline);
         let found = match preparing.tickets.take() {
             Some(Ok(found)) => found,
@@ -603,7 +608,7 @@ impl Socket {
             return Ok(());
         };
         let limits = self.context.current().policy.limits();
-        let deadline = self.deadline(handshake.deadline(time, limits.insecure_after));
+        let deadline = self.not_after(handshake.deadline(time, limits.insecure_after));
         let waited = wait(task.as_fd(), Interest::Read, deadline);
         match task.take() {
             Some(done) => self.settle(handshake.resume(done.ok()), address),
@@ -619,7 +624,7 @@ impl Socket {
     }
 
     /// Returns until when to wait: not at all on a non-blocking socket.
-    fn deadline(&self, deadline: Option<Instant>) -> Option<Instant> {
+    fn not_after(&self, deadline: Option<Instant>) -> Option<Instant> {
         if self.nonblocking { Some(Instant::now()) } else { deadline }
     }
 
@@ -694,9 +699,11 @@ impl Socket {
         });
         let again = again.map_err(Error::io(format!("connect to {address} in clear")));
         let descriptor = self.or_failed(again)?;
+        self.started = Some(Instant::now());
         let plan = ClientPlan::Clear;
         let generation = self.context.current();
         let plan = ConnectPlan { plan, generation, credentials: None };
+        self.started = Some(Instant::now());
         self.state = State::Connecting(descriptor, address, plan);
         self.finish_connect()
     }

@@ -119,6 +119,10 @@ impl UdpSocket {
             if state.open.as_ref().is_none_or(&done) {
                 return Ok(state);
             }
+            if state.is_interrupted {
+                let source = io::ErrorKind::ConnectionAborted.into();
+                return Err(Error::Io { doing: "go on".to_owned(), source });
+            }
             self.signal(&mut state);
             if self.is_nonblocking() {
                 // What is ready is taken out of the set, so that waiting on it is of use.

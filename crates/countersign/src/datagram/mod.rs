@@ -8,4 +8,6 @@ mod asynchronous;
 
 mod drive;
 
+mod adopt;
+
 mod state;

@@ -44,6 +44,8 @@ pub(super) struct State {
     /// What the alarm is set to.
     pub(super) alarm: Option<Instant>,
     pub(super) is_signalled: bool,
+    /// Nobody may wait any more.
+    pub(super) is_interrupted: bool,
 }
 
 /// What exists from the first use of the network on.
@@ -186,6 +188,12 @@ impl Open {
         Some(Error::Handshake { peer, source })
     }
 
+    /// Returns what [`Self::take_ended`] takes next.
+    pub(super) fn first_ended(&self) -> Option<Error> {
+        let (peer, source) = self.ended.iter().next()?;
+        Some(Error::Handshake { peer: *peer, source: source.clone() })
+    }
+
     /// Returns why the last handshake with `peer` failed, if it did, for a query.
     pub(super) fn last_failure(&self, peer: SocketAddr) -> Option<HandshakeError> {
         match self.failures.get(&fold(peer)) {
@@ -196,6 +204,11 @@ impl Open {
 
     pub(super) fn take_refusal(&mut self) -> Option<Refusal> {
         self.refusals.pop_front()
+    }
+
+    /// Returns the datagram that comes next.
+    pub(super) fn first_mail(&self) -> Option<(SocketAddr, &[u8])> {
+        self.inbox.front().map(|(from, datagram)| (*from, datagram.as_slice()))
     }
 
     pub(super) fn take_mail(&mut self) -> Option<(SocketAddr, Vec<u8>)> {

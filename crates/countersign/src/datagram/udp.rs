@@ -112,17 +112,25 @@ impl UdpSocket {
     ///
     /// [`Error::Io`] if the kernel has none left.
     pub fn unbound(context: &Context, like: SocketAddr) -> Result<Self, Error> {
-        let failed = || Error::io("make a socket");
-        let socket = countersign_sys::datagram_socket(like).map_err(failed())?;
-        let ready = ReadySet::new().map_err(failed())?;
-        let mail = Signal::new().map_err(failed())?;
-        countersign_sys::tell_complaints(&socket, like).map_err(failed())?;
-        ready.add(&socket, SOCKET).map_err(failed())?;
-        ready.add(&mail, MAIL).map_err(failed())?;
+        let socket = countersign_sys::datagram_socket(like).map_err(Error::io("make a socket"))?;
         let local = match like {
             SocketAddr::V4(_) => SocketAddr::from(([0; 4], 0)),
             SocketAddr::V6(_) => SocketAddr::from(([0_u16; 8], 0)),
         };
+        Self::from_socket(context, socket, local)
+    }
+
+    pub(super) fn from_socket(
+        context: &Context,
+        socket: OwnedFd,
+        local: SocketAddr,
+    ) -> Result<Self, Error> {
+        let failed = || Error::io("make a socket");
+        countersign_sys::tell_complaints(&socket, local).map_err(failed())?;
+        let ready = ReadySet::new().map_err(failed())?;
+        let mail = Signal::new().map_err(failed())?;
+        ready.add(&socket, SOCKET).map_err(failed())?;
+        ready.add(&mail, MAIL).map_err(failed())?;
         let state = State {
             life: Lifecycle::new(SocketKind::Datagram),
             settings: None,
@@ -139,6 +147,7 @@ impl UdpSocket {
             was_called: false,
             alarm: None,
             is_signalled: false,
+            is_interrupted: false,
         };
         Ok(Self {
             socket,
@@ -349,7 +358,7 @@ impl UdpSocket {
     }
 
     /// Checks that a datagram may go to `peer`, and opens the socket.
-    fn ready_to_send(&self, peer: SocketAddr) -> Result<MutexGuard<'_, State>, Error> {
+    pub(super) fn ready_to_send(&self, peer: SocketAddr) -> Result<MutexGuard<'_, State>, Error> {
         let mut state = self.lock();
         match (state.connected, state.life.stage()) {
             (Some(only), _) if only != peer => Err(order(&state, "send", WsaError::IsConn)),
@@ -383,6 +392,16 @@ impl UdpSocket {
     /// beginning, the rest being lost; [`Error::Io`] with `WouldBlock` on a non-blocking socket, and
     /// when a read time-out is over.
     pub fn recv_from(&self, into: &mut [u8]) -> Result<(usize, SocketAddr), Error> {
+        whole(self.recv_cut_from(into)?, into)
+    }
+
+    /// As [`Self::recv_from`], but of a datagram that is larger than `into` it says how large it
+    /// was and where it came from; its rest is lost all the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::recv_from`], but for `WSAEMSGSIZE`.
+    pub fn recv_cut_from(&self, into: &mut [u8]) -> Result<(usize, SocketAddr), Error> {
         let mut state = self.lock();
         self.open(&mut state)?;
         loop {
@@ -412,7 +431,8 @@ impl UdpSocket {
             }
             state = match self.take(state, into) {
                 Ok(received) => {
-                    return received.map(|(count, from)| Received::Datagram(count, from));
+                    let (size, from) = whole(received?, into)?;
+                    return Ok(Received::Datagram(size, from));
                 }
                 Err(state) => self.await_mail(state)?,
             };
@@ -420,7 +440,7 @@ impl UdpSocket {
     }
 
     /// Takes a datagram that has arrived, or gives the state back.
-    fn take<'a>(
+    pub(super) fn take<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
         into: &mut [u8],
@@ -438,11 +458,7 @@ impl UdpSocket {
         if let (Some(to), Some(from)) = (into.get_mut(..count), datagram.get(..count)) {
             to.copy_from_slice(from);
         }
-        if count < datagram.len() {
-            let why = "the datagram is larger than the buffer, and its rest is lost";
-            return Ok(Err(Error::Order { doing: "receive", why, wsa: WsaError::MsgSize }));
-        }
-        Ok(Ok((count, from)))
+        Ok(Ok((datagram.len(), from)))
     }
 
     fn await_mail<'a>(
@@ -607,7 +623,7 @@ impl Drop for UdpSocket {
     }
 }
 
-fn size(datagram: &[u8]) -> Error {
+pub(super) fn size(datagram: &[u8]) -> Error {
     if datagram.is_empty() {
         let why = "an empty datagram cannot be protected";
         return Error::Order { doing: "send", why, wsa: WsaError::Inval };
@@ -616,8 +632,17 @@ fn size(datagram: &[u8]) -> Error {
     Error::Order { doing: "send", why, wsa: WsaError::MsgSize }
 }
 
+/// Refuses a datagram of which a part was lost.
+fn whole((size, from): (usize, SocketAddr), into: &[u8]) -> Result<(usize, SocketAddr), Error> {
+    if size > into.len() {
+        let why = "the datagram is larger than the buffer, and its rest is lost";
+        return Err(Error::Order { doing: "receive", why, wsa: WsaError::MsgSize });
+    }
+    Ok((size, from))
+}
+
 /// A receive that waited in vain says so as those of the standard library do.
-fn would_block(error: Error) -> Error {
+pub(super) fn would_block(error: Error) -> Error {
     match error {
         Error::Io { doing, source } if source.kind() == io::ErrorKind::TimedOut => {
             Error::Io { doing, source: io::ErrorKind::WouldBlock.into() }

@@ -184,7 +184,19 @@ impl TcpListener {
     ///
     /// As [`Self::accept`].
     pub fn next_event(&self) -> Result<Incoming, Error> {
-        let block = !self.nonblocking.load(Ordering::Relaxed);
+        self.next(!self.nonblocking.load(Ordering::Relaxed))
+    }
+
+    /// As [`Self::next_event`], but never waits, whatever the mode of the listener is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::accept`].
+    pub fn try_next_event(&self) -> Result<Incoming, Error> {
+        self.next(false)
+    }
+
+    fn next(&self, block: bool) -> Result<Incoming, Error> {
         let mut steps = 0;
         loop {
             if let Some(incoming) = self.take_finished() {

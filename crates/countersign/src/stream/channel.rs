@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream as Tcp};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use countersign_kerberos::DelegatedCredential;
@@ -50,6 +50,9 @@ enum Protection {
 /// How long the last handle to a blocking stream waits at most for bytes that were accepted before
 /// a time-out and have not gone out (SPEC 4.11).
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How much plaintext is read ahead of the program at most.
+const AHEAD: usize = 64 * 1024;
 
 impl Channel {
     pub(super) fn secured(
@@ -136,12 +139,95 @@ impl Channel {
             return Ok(0);
         }
         let mut inbound = lock(&self.inbound)?;
+        self.receive_or_ahead(&mut inbound, into, !self.is_nonblocking())
+    }
+
+    /// Takes what was read ahead, and what can be had behind it without waiting.
+    fn receive_or_ahead(
+        &self,
+        inbound: &mut Inbound,
+        into: &mut [u8],
+        wait: bool,
+    ) -> io::Result<usize> {
+        let Some(ahead) = inbound.take_ahead(into) else {
+            return self.receive(inbound, into, wait);
+        };
+        let count = ahead?;
+        let rest = into.get_mut(count..).unwrap_or_default();
+        if count == 0 || rest.is_empty() || inbound.is_over() {
+            return Ok(count);
+        }
+        match self.receive(inbound, rest, false) {
+            Ok(0) => inbound.keep_end(Ok(())),
+            Ok(more) => return Ok(count + more),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => inbound.keep_end(Err(error)),
+        }
+        Ok(count)
+    }
+
+    /// Reads what is there, and never waits, neither for the peer nor for another reader.
+    pub(crate) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        if into.is_empty() || self.read_closed.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
+        let Some(mut inbound) = try_lock(&self.inbound)? else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        self.receive_or_ahead(&mut inbound, into, false)
+    }
+
+    /// Reads what can be had without waiting ahead of the program, up to `most` bytes of it, and
+    /// returns how many there are and whether the end or an error comes after them.
+    pub(crate) fn look_ahead(&self, most: usize) -> io::Result<(usize, bool)> {
+        // A reader that waits has found nothing.
+        let Some(mut inbound) = try_lock(&self.inbound)? else { return Ok((0, false)) };
+        self.fill_ahead(&mut inbound, most.min(AHEAD), false);
+        Ok((inbound.ahead().len(), inbound.is_over()))
+    }
+
+    /// Reads, and leaves what it read for the next read.
+    pub(crate) fn peek(&self, into: &mut [u8]) -> io::Result<usize> {
+        if into.is_empty() || self.read_closed.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
+        let mut inbound = lock(&self.inbound)?;
+        self.fill_ahead(&mut inbound, into.len().min(AHEAD), !self.is_nonblocking());
+        let from = inbound.ahead();
+        if from.is_empty() {
+            // The end is said as often as it is asked for, and so is what the engine failed of.
+            return inbound
+                .take_ahead(into)
+                .unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()));
+        }
+        let count = from.len().min(into.len());
+        if let (Some(to), Some(from)) = (into.get_mut(..count), from.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        Ok(count)
+    }
+
+    /// Reads ahead until there are `most` bytes, or no more without waiting; `wait` says whether
+    /// to wait for the first ones.
+    fn fill_ahead(&self, inbound: &mut Inbound, most: usize, wait: bool) {
+        let mut piece = [0; 4096];
+        while inbound.ahead().len() < most && !inbound.is_over() {
+            match self.receive(inbound, &mut piece, wait && inbound.ahead().is_empty()) {
+                Ok(0) => inbound.keep_end(Ok(())),
+                Ok(count) => inbound.keep_ahead(piece.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => inbound.keep_end(Err(error)),
+            }
+        }
+    }
+
+    fn receive(&self, inbound: &mut Inbound, into: &mut [u8], wait: bool) -> io::Result<usize> {
         let Protection::Tls { engine, .. } = &self.protection else {
-            return self.read_clear(&mut inbound, into);
+            return self.read_clear(inbound, into, wait);
         };
         loop {
             self.follow_policy();
-            match self.open(&mut *lock(engine)?, &mut inbound, into)? {
+            match self.open(&mut *lock(engine)?, inbound, into)? {
                 Opened::Data(count) => {
                     inbound.rest();
                     return Ok(count);
@@ -149,7 +235,7 @@ impl Channel {
                 Opened::Closed => return Ok(0),
                 _ => {}
             }
-            let received = inbound.receive(self.socket.as_fd(), !self.is_nonblocking());
+            let received = inbound.receive(self.socket.as_fd(), wait);
             if received.is_err() {
                 inbound.rest();
             }
@@ -192,10 +278,10 @@ impl Channel {
         }
     }
 
-    fn read_clear(&self, inbound: &mut Inbound, into: &mut [u8]) -> io::Result<usize> {
+    fn read_clear(&self, inbound: &mut Inbound, into: &mut [u8], wait: bool) -> io::Result<usize> {
         let early = inbound.unused();
         if early.is_empty() {
-            let received = countersign_sys::receive(&self.socket, into, !self.is_nonblocking());
+            let received = countersign_sys::receive(&self.socket, into, wait);
             return self.noting_reset(received);
         }
         let count = early.len().min(into.len());
@@ -207,12 +293,17 @@ impl Channel {
     }
 
     pub(crate) fn write(&self, plain: &[u8]) -> io::Result<usize> {
+        self.send(plain, !self.is_nonblocking())
+    }
+
+    /// Writes, and waits for room only if `wait` says so.
+    pub(crate) fn send(&self, plain: &[u8], may_wait: bool) -> io::Result<usize> {
         if self.write_closed.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let engine = match &self.protection {
             Protection::Tls { engine, .. } => engine,
-            Protection::Clear => return self.write_clear(plain),
+            Protection::Clear => return self.write_clear(plain, may_wait),
         };
         self.follow_policy();
         self.latch.check(&self.socket)?;
@@ -243,7 +334,7 @@ impl Channel {
                 continue;
             }
             drop(guard);
-            if self.is_nonblocking() {
+            if !may_wait {
                 // What was sealed is accepted; the rest of it goes with the next call.
                 return if done > 0 { Ok(done) } else { Err(io::ErrorKind::WouldBlock.into()) };
             }
@@ -256,13 +347,11 @@ impl Channel {
         }
     }
 
-    fn write_clear(&self, plain: &[u8]) -> io::Result<usize> {
+    fn write_clear(&self, plain: &[u8], may_wait: bool) -> io::Result<usize> {
         let mut deadline = None;
         loop {
             match io::Write::write(&mut Wire::new(self.socket.as_fd()), plain) {
-                Err(error)
-                    if error.kind() == io::ErrorKind::WouldBlock && !self.is_nonblocking() =>
-                {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && may_wait => {
                     if deadline.is_none() {
                         deadline = self.write_deadline()?;
                     }
@@ -283,7 +372,7 @@ impl Channel {
         }
     }
 
-    fn flush_until(&self, deadline: Option<Instant>, may_wait: bool) -> io::Result<()> {
+    pub(super) fn flush_until(&self, deadline: Option<Instant>, may_wait: bool) -> io::Result<()> {
         let Protection::Tls { engine, .. } = &self.protection else { return Ok(()) };
         loop {
             let flushed = handshake::flush(&mut *lock(engine)?, &self.socket);
@@ -487,4 +576,15 @@ pub(super) fn peer_of(socket: &Tcp) -> SocketAddr {
 /// A lock that a panic has poisoned guards a conversation in an unknown state: it is over.
 fn lock<T>(mutex: &Mutex<T>) -> io::Result<MutexGuard<'_, T>> {
     mutex.lock().map_err(|_| io::Error::other("a thread panicked while it used this connection"))
+}
+
+/// As [`lock`], and `None` if someone else holds it.
+fn try_lock<T>(mutex: &Mutex<T>) -> io::Result<Option<MutexGuard<'_, T>>> {
+    match mutex.try_lock() {
+        Ok(guard) => Ok(Some(guard)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Poisoned(_)) => {
+            Err(io::Error::other("a thread panicked while it used this connection"))
+        }
+    }
 }

@@ -19,12 +19,23 @@ pub(crate) struct Inbound {
     /// How much of the buffer is offered to the kernel.
     size: usize,
     largest: usize,
+    ahead: Ahead,
+}
+
+/// What was read ahead of the program, to tell it that it is there.
+#[derive(Debug, Default)]
+struct Ahead {
+    plain: Vec<u8>,
+    start: usize,
+    /// What comes after it: the end, or an error.
+    then: Option<io::Result<()>>,
 }
 
 impl Default for Inbound {
     /// One for a peer that has proved nothing yet.
     fn default() -> Self {
-        Self { bytes: Vec::new(), start: 0, end: 0, size: SMALL, largest: STRANGER }
+        let ahead = Ahead::default();
+        Self { bytes: Vec::new(), start: 0, end: 0, size: SMALL, largest: STRANGER, ahead }
     }
 }
 
@@ -104,5 +115,46 @@ impl Inbound {
     /// Marks bytes as used.
     pub(crate) fn consume(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);
+    }
+
+    /// Returns the plaintext that was read ahead and not taken yet.
+    pub(super) fn ahead(&self) -> &[u8] {
+        self.ahead.plain.get(self.ahead.start..).unwrap_or_default()
+    }
+
+    /// Returns whether the end or an error comes next.
+    pub(super) fn is_over(&self) -> bool {
+        self.ahead.then.is_some()
+    }
+
+    /// Takes what was read ahead; `None` if nothing was.
+    pub(super) fn take_ahead(&mut self, into: &mut [u8]) -> Option<io::Result<usize>> {
+        let from = self.ahead();
+        if from.is_empty() {
+            return self.ahead.then.take().map(|then| then.map(|()| 0));
+        }
+        let count = from.len().min(into.len());
+        if let (Some(to), Some(from)) = (into.get_mut(..count), from.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.ahead.start += count;
+        if self.ahead().is_empty() {
+            (self.ahead.plain, self.ahead.start) = (Vec::new(), 0);
+        }
+        Some(Ok(count))
+    }
+
+    /// Keeps what was read ahead.
+    pub(super) fn keep_ahead(&mut self, plain: &[u8]) {
+        if self.ahead.start > 0 {
+            self.ahead.plain.drain(..self.ahead.start);
+            self.ahead.start = 0;
+        }
+        self.ahead.plain.extend_from_slice(plain);
+    }
+
+    /// Keeps what came in place of more.
+    pub(super) fn keep_end(&mut self, then: io::Result<()>) {
+        self.ahead.then = Some(then);
     }
 }

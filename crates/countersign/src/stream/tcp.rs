@@ -169,6 +169,57 @@ impl TcpStream {
         self.channel.socket().local_addr()
     }
 
+    /// Reads without waiting, whatever the mode of the stream is: neither for the peer nor for a
+    /// thread that reads.
+    ///
+    /// # Errors
+    ///
+    /// As [`Read::read`]; `WouldBlock` if nothing is there.
+    pub fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        self.channel.try_read(into)
+    }
+
+    /// Writes without waiting, whatever the mode of the stream is; see the type about bytes that
+    /// were accepted and go out later.
+    ///
+    /// # Errors
+    ///
+    /// As [`Write::write`]; `WouldBlock` if there is no room.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.channel.send(bytes, false)
+    }
+
+    /// Sends what was accepted and still waits, as far as it goes without waiting, whatever the
+    /// mode of the stream is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Write::flush`]; `WouldBlock` if there is more.
+    pub fn try_flush(&self) -> io::Result<()> {
+        self.channel.flush_until(None, false)
+    }
+
+    /// Reads what has arrived without taking it: the next read returns it again. At most 64 KiB are
+    /// read ahead.
+    ///
+    /// # Errors
+    ///
+    /// As [`Read::read`].
+    pub fn peek(&self, into: &mut [u8]) -> io::Result<usize> {
+        self.channel.peek(into)
+    }
+
+    /// Returns how many bytes of plaintext can be read without waiting, counting no further than
+    /// `most` or 64 KiB, and whether the end or an error comes after them: what poll(2) on the
+    /// descriptor cannot tell. It never waits.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a thread panicked while it used this connection.
+    pub fn look_ahead(&self, most: usize) -> io::Result<(usize, bool)> {
+        self.channel.look_ahead(most)
+    }
+
     /// Says that no more will be written, or read. Of writing the peer learns: it reads an end
     /// that is no truncation.
     ///

@@ -123,7 +123,6 @@ impl TcpStream {
         socket.replace_context(quiet);
         socket.set_nonblocking(true)?;
         let mut waiter = Waiter::default();
-        let mut entered = Instant::now();
         let mut connected = socket.connect(address);
         while connected.as_ref().is_err_and(Error::is_would_block) {
             // It may have stopped for the sake of others, whom a peer that sends without end would
@@ -131,17 +130,15 @@ impl TcpStream {
             yield_now().await;
             waiter.follow(&socket)?;
             let waiting = waiter.wait();
-            let waited = match socket.stage_deadline(entered) {
+            let waited = match socket.deadline() {
                 Some(deadline) if deadline <= Instant::now() => None,
                 Some(deadline) => timeout_at(deadline.into(), waiting).await.ok(),
                 None => Some(waiting.await),
             };
             connected = match waited {
                 Some(waited) => waited.and_then(|()| socket.finish_connect()),
-                None => {
-                    entered = Instant::now();
-                    socket.expire(address)
-                }
+                // A peer that cannot do security may still be met in clear, if that is permitted.
+                None => socket.expire().and_then(|()| socket.finish_connect()),
             };
         }
         connected?;

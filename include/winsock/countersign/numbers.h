@@ -1,0 +1,431 @@
+/* Winsock's numbers under the BSD names, in place of libc's, which differ. */
+#ifndef COUNTERSIGN_NUMBERS_H
+#define COUNTERSIGN_NUMBERS_H
+
+/* Address and protocol families. */
+#undef AF_UNSPEC
+#define AF_UNSPEC 0
+#undef AF_UNIX
+#define AF_UNIX 1
+#undef AF_INET
+#define AF_INET 2
+#undef AF_IMPLINK
+#define AF_IMPLINK 3
+#undef AF_PUP
+#define AF_PUP 4
+#undef AF_CHAOS
+#define AF_CHAOS 5
+#undef AF_NS
+#define AF_NS 6
+#undef AF_IPX
+#define AF_IPX 6
+#undef AF_ISO
+#define AF_ISO 7
+#undef AF_OSI
+#define AF_OSI 7
+#undef AF_ECMA
+#define AF_ECMA 8
+#undef AF_DATAKIT
+#define AF_DATAKIT 9
+#undef AF_CCITT
+#define AF_CCITT 10
+#undef AF_SNA
+#define AF_SNA 11
+#undef AF_DECnet
+#define AF_DECnet 12
+#undef AF_DLI
+#define AF_DLI 13
+#undef AF_LAT
+#define AF_LAT 14
+#undef AF_HYLINK
+#define AF_HYLINK 15
+#undef AF_APPLETALK
+#define AF_APPLETALK 16
+#undef AF_NETBIOS
+#define AF_NETBIOS 17
+#undef AF_INET6
+#define AF_INET6 23
+#undef AF_IRDA
+#define AF_IRDA 26
+#undef AF_BTH
+#define AF_BTH 32
+#undef PF_UNSPEC
+#define PF_UNSPEC AF_UNSPEC
+#undef PF_UNIX
+#define PF_UNIX AF_UNIX
+#undef PF_INET
+#define PF_INET AF_INET
+#undef PF_IPX
+#define PF_IPX AF_IPX
+#undef PF_INET6
+#define PF_INET6 AF_INET6
+
+/* Types of sockets. */
+#undef SOCK_STREAM
+#define SOCK_STREAM 1
+#undef SOCK_DGRAM
+#define SOCK_DGRAM 2
+#undef SOCK_RAW
+#define SOCK_RAW 3
+#undef SOCK_RDM
+#define SOCK_RDM 4
+#undef SOCK_SEQPACKET
+#define SOCK_SEQPACKET 5
+
+/* Protocols. */
+#undef IPPROTO_IP
+#define IPPROTO_IP 0
+#undef IPPROTO_HOPOPTS
+#define IPPROTO_HOPOPTS 0
+#undef IPPROTO_ICMP
+#define IPPROTO_ICMP 1
+#undef IPPROTO_IGMP
+#define IPPROTO_IGMP 2
+#undef IPPROTO_IPV4
+#define IPPROTO_IPV4 4
+#undef IPPROTO_TCP
+#define IPPROTO_TCP 6
+#undef IPPROTO_EGP
+#define IPPROTO_EGP 8
+#undef IPPROTO_PUP
+#define IPPROTO_PUP 12
+#undef IPPROTO_UDP
+#define IPPROTO_UDP 17
+#undef IPPROTO_IDP
+#define IPPROTO_IDP 22
+#undef IPPROTO_IPV6
+#define IPPROTO_IPV6 41
+#undef IPPROTO_ROUTING
+#define IPPROTO_ROUTING 43
+#undef IPPROTO_FRAGMENT
+#define IPPROTO_FRAGMENT 44
+#undef IPPROTO_ESP
+#define IPPROTO_ESP 50
+#undef IPPROTO_AH
+#define IPPROTO_AH 51
+#undef IPPROTO_ICMPV6
+#define IPPROTO_ICMPV6 58
+#undef IPPROTO_NONE
+#define IPPROTO_NONE 59
+#undef IPPROTO_DSTOPTS
+#define IPPROTO_DSTOPTS 60
+#undef IPPROTO_PIM
+#define IPPROTO_PIM 103
+#undef IPPROTO_SCTP
+#define IPPROTO_SCTP 132
+#undef IPPROTO_RAW
+#define IPPROTO_RAW 255
+#undef IPPROTO_MAX
+#define IPPROTO_MAX 256
+
+/* Options of a socket. */
+#undef SOL_SOCKET
+#define SOL_SOCKET 0xffff
+#undef SO_DEBUG
+#define SO_DEBUG 0x0001
+#undef SO_ACCEPTCONN
+#define SO_ACCEPTCONN 0x0002
+#undef SO_REUSEADDR
+#define SO_REUSEADDR 0x0004
+#undef SO_KEEPALIVE
+#define SO_KEEPALIVE 0x0008
+#undef SO_DONTROUTE
+#define SO_DONTROUTE 0x0010
+#undef SO_BROADCAST
+#define SO_BROADCAST 0x0020
+#undef SO_USELOOPBACK
+#define SO_USELOOPBACK 0x0040
+#undef SO_LINGER
+#define SO_LINGER 0x0080
+#undef SO_OOBINLINE
+#define SO_OOBINLINE 0x0100
+#undef SO_DONTLINGER
+#define SO_DONTLINGER ((int)(~SO_LINGER))
+#undef SO_EXCLUSIVEADDRUSE
+#define SO_EXCLUSIVEADDRUSE ((int)(~SO_REUSEADDR))
+#undef SO_SNDBUF
+#define SO_SNDBUF 0x1001
+#undef SO_RCVBUF
+#define SO_RCVBUF 0x1002
+#undef SO_SNDLOWAT
+#define SO_SNDLOWAT 0x1003
+#undef SO_RCVLOWAT
+#define SO_RCVLOWAT 0x1004
+#undef SO_SNDTIMEO
+#define SO_SNDTIMEO 0x1005
+#undef SO_RCVTIMEO
+#define SO_RCVTIMEO 0x1006
+#undef SO_ERROR
+#define SO_ERROR 0x1007
+#undef SO_TYPE
+#define SO_TYPE 0x1008
+#undef SO_GROUP_ID
+#define SO_GROUP_ID 0x2001
+#undef SO_GROUP_PRIORITY
+#define SO_GROUP_PRIORITY 0x2002
+#undef SO_MAX_MSG_SIZE
+#define SO_MAX_MSG_SIZE 0x2003
+#undef SO_CONDITIONAL_ACCEPT
+#define SO_CONDITIONAL_ACCEPT 0x3002
+#undef SOMAXCONN
+#define SOMAXCONN 0x7fffffff
+
+/* Options of TCP and UDP. */
+#undef TCP_NODELAY
+#define TCP_NODELAY 0x0001
+#undef TCP_EXPEDITED_1122
+#define TCP_EXPEDITED_1122 0x0002
+#undef TCP_KEEPALIVE
+#define TCP_KEEPALIVE 3
+#undef TCP_MAXSEG
+#define TCP_MAXSEG 4
+#undef TCP_MAXRT
+#define TCP_MAXRT 5
+#undef TCP_KEEPCNT
+#define TCP_KEEPCNT 16
+#undef TCP_KEEPIDLE
+#define TCP_KEEPIDLE TCP_KEEPALIVE
+#undef TCP_KEEPINTVL
+#define TCP_KEEPINTVL 17
+#undef UDP_NOCHECKSUM
+#define UDP_NOCHECKSUM 1
+#undef UDP_CHECKSUM_COVERAGE
+#define UDP_CHECKSUM_COVERAGE 20
+
+/* Options of IPv4. */
+#undef IP_OPTIONS
+#define IP_OPTIONS 1
+#undef IP_HDRINCL
+#define IP_HDRINCL 2
+#undef IP_TOS
+#define IP_TOS 3
+#undef IP_TTL
+#define IP_TTL 4
+#undef IP_MULTICAST_IF
+#define IP_MULTICAST_IF 9
+#undef IP_MULTICAST_TTL
+#define IP_MULTICAST_TTL 10
+#undef IP_MULTICAST_LOOP
+#define IP_MULTICAST_LOOP 11
+#undef IP_ADD_MEMBERSHIP
+#define IP_ADD_MEMBERSHIP 12
+#undef IP_DROP_MEMBERSHIP
+#define IP_DROP_MEMBERSHIP 13
+#undef IP_DONTFRAGMENT
+#define IP_DONTFRAGMENT 14
+#undef IP_PKTINFO
+#define IP_PKTINFO 19
+#undef IP_RECVTTL
+#define IP_RECVTTL 21
+#undef IP_UNICAST_IF
+#define IP_UNICAST_IF 31
+#undef IP_MTU_DISCOVER
+#define IP_MTU_DISCOVER 71
+#undef IP_MTU
+#define IP_MTU 73
+
+/* Options of IPv6. */
+#undef IPV6_HOPOPTS
+#define IPV6_HOPOPTS 1
+#undef IPV6_HDRINCL
+#define IPV6_HDRINCL 2
+#undef IPV6_UNICAST_HOPS
+#define IPV6_UNICAST_HOPS 4
+#undef IPV6_MULTICAST_IF
+#define IPV6_MULTICAST_IF 9
+#undef IPV6_MULTICAST_HOPS
+#define IPV6_MULTICAST_HOPS 10
+#undef IPV6_MULTICAST_LOOP
+#define IPV6_MULTICAST_LOOP 11
+#undef IPV6_ADD_MEMBERSHIP
+#define IPV6_ADD_MEMBERSHIP 12
+#undef IPV6_JOIN_GROUP
+#define IPV6_JOIN_GROUP IPV6_ADD_MEMBERSHIP
+#undef IPV6_DROP_MEMBERSHIP
+#define IPV6_DROP_MEMBERSHIP 13
+#undef IPV6_LEAVE_GROUP
+#define IPV6_LEAVE_GROUP IPV6_DROP_MEMBERSHIP
+#undef IPV6_DONTFRAG
+#define IPV6_DONTFRAG 14
+#undef IPV6_PKTINFO
+#define IPV6_PKTINFO 19
+#undef IPV6_HOPLIMIT
+#define IPV6_HOPLIMIT 21
+#undef IPV6_PROTECTION_LEVEL
+#define IPV6_PROTECTION_LEVEL 23
+#undef IPV6_CHECKSUM
+#define IPV6_CHECKSUM 26
+#undef IPV6_V6ONLY
+#define IPV6_V6ONLY 27
+#undef IPV6_UNICAST_IF
+#define IPV6_UNICAST_IF 31
+#undef IPV6_RTHDR
+#define IPV6_RTHDR 32
+#undef IPV6_TCLASS
+#define IPV6_TCLASS 39
+#undef IPV6_RECVTCLASS
+#define IPV6_RECVTCLASS 40
+#undef IPV6_MTU_DISCOVER
+#define IPV6_MTU_DISCOVER 71
+#undef IPV6_MTU
+#define IPV6_MTU 72
+
+/* Flags of one call, and of what WSARecvMsg says. */
+#undef MSG_OOB
+#define MSG_OOB 0x1
+#undef MSG_PEEK
+#define MSG_PEEK 0x2
+#undef MSG_DONTROUTE
+#define MSG_DONTROUTE 0x4
+#undef MSG_WAITALL
+#define MSG_WAITALL 0x8
+#undef MSG_INTERRUPT
+#define MSG_INTERRUPT 0x10
+#undef MSG_PUSH_IMMEDIATE
+#define MSG_PUSH_IMMEDIATE 0x20
+#undef MSG_PARTIAL
+#define MSG_PARTIAL 0x8000
+#undef MSG_TRUNC
+#define MSG_TRUNC 0x0100
+#undef MSG_CTRUNC
+#define MSG_CTRUNC 0x0200
+#undef MSG_BCAST
+#define MSG_BCAST 0x0400
+#undef MSG_MCAST
+#define MSG_MCAST 0x0800
+#undef MSG_MAXIOVLEN
+#define MSG_MAXIOVLEN 16
+
+/* Events of WSAPoll. poll(2) has other numbers: give it libc's struct pollfd in a file without these names. */
+#undef POLLRDNORM
+#define POLLRDNORM 0x0100
+#undef POLLRDBAND
+#define POLLRDBAND 0x0200
+#undef POLLIN
+#define POLLIN (POLLRDNORM | POLLRDBAND)
+#undef POLLPRI
+#define POLLPRI 0x0400
+#undef POLLWRNORM
+#define POLLWRNORM 0x0010
+#undef POLLOUT
+#define POLLOUT (POLLWRNORM)
+#undef POLLWRBAND
+#define POLLWRBAND 0x0020
+#undef POLLERR
+#define POLLERR 0x0001
+#undef POLLHUP
+#define POLLHUP 0x0002
+#undef POLLNVAL
+#define POLLNVAL 0x0004
+
+/* Commands of ioctlsocket. */
+#undef IOCPARM_MASK
+#define IOCPARM_MASK 0x7f
+#undef IOC_VOID
+#define IOC_VOID 0x20000000
+#undef IOC_OUT
+#define IOC_OUT 0x40000000
+#undef IOC_IN
+#define IOC_IN 0x80000000
+#undef IOC_INOUT
+#define IOC_INOUT (IOC_IN | IOC_OUT)
+#undef FIONREAD
+#define FIONREAD 0x4004667f
+#undef FIONBIO
+#define FIONBIO 0x8004667e
+#undef FIOASYNC
+#define FIOASYNC 0x8004667d
+#undef SIOCATMARK
+#define SIOCATMARK 0x40047307
+
+/* Addresses. */
+#undef INADDR_ANY
+#define INADDR_ANY ((u_long)0x00000000)
+#undef INADDR_LOOPBACK
+#define INADDR_LOOPBACK 0x7f000001
+#undef INADDR_BROADCAST
+#define INADDR_BROADCAST ((u_long)0xffffffff)
+#undef INADDR_NONE
+#define INADDR_NONE 0xffffffff
+#undef ADDR_ANY
+#define ADDR_ANY INADDR_ANY
+#undef INET_ADDRSTRLEN
+#define INET_ADDRSTRLEN 22
+#undef INET6_ADDRSTRLEN
+#define INET6_ADDRSTRLEN 65
+#undef IN6ADDR_ANY_INIT
+#define IN6ADDR_ANY_INIT { { { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 } } }
+#undef IN6ADDR_LOOPBACK_INIT
+#define IN6ADDR_LOOPBACK_INIT { { { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1 } } }
+
+/* Name resolution; its errors are Winsock's. */
+#undef AI_PASSIVE
+#define AI_PASSIVE 0x00000001
+#undef AI_CANONNAME
+#define AI_CANONNAME 0x00000002
+#undef AI_NUMERICHOST
+#define AI_NUMERICHOST 0x00000004
+#undef AI_NUMERICSERV
+#define AI_NUMERICSERV 0x00000008
+#undef AI_ALL
+#define AI_ALL 0x00000100
+#undef AI_ADDRCONFIG
+#define AI_ADDRCONFIG 0x00000400
+#undef AI_V4MAPPED
+#define AI_V4MAPPED 0x00000800
+#undef AI_NON_AUTHORITATIVE
+#define AI_NON_AUTHORITATIVE 0x00004000
+#undef AI_SECURE
+#define AI_SECURE 0x00008000
+#undef AI_RETURN_PREFERRED_NAMES
+#define AI_RETURN_PREFERRED_NAMES 0x00010000
+#undef AI_FQDN
+#define AI_FQDN 0x00020000
+#undef AI_FILESERVER
+#define AI_FILESERVER 0x00040000
+#undef AI_DISABLE_IDN_ENCODING
+#define AI_DISABLE_IDN_ENCODING 0x00080000
+#undef EAI_AGAIN
+#define EAI_AGAIN WSATRY_AGAIN
+#undef EAI_BADFLAGS
+#define EAI_BADFLAGS WSAEINVAL
+#undef EAI_FAIL
+#define EAI_FAIL WSANO_RECOVERY
+#undef EAI_FAMILY
+#define EAI_FAMILY WSAEAFNOSUPPORT
+#undef EAI_MEMORY
+#define EAI_MEMORY WSA_NOT_ENOUGH_MEMORY
+#undef EAI_NONAME
+#define EAI_NONAME WSAHOST_NOT_FOUND
+#undef EAI_NODATA
+#define EAI_NODATA 11004
+#undef EAI_SERVICE
+#define EAI_SERVICE WSATYPE_NOT_FOUND
+#undef EAI_SOCKTYPE
+#define EAI_SOCKTYPE WSAESOCKTNOSUPPORT
+#undef NI_MAXHOST
+#define NI_MAXHOST 1025
+#undef NI_MAXSERV
+#define NI_MAXSERV 32
+#undef NI_NOFQDN
+#define NI_NOFQDN 0x01
+#undef NI_NUMERICHOST
+#define NI_NUMERICHOST 0x02
+#undef NI_NAMEREQD
+#define NI_NAMEREQD 0x04
+#undef NI_NUMERICSERV
+#define NI_NUMERICSERV 0x08
+#undef NI_DGRAM
+#define NI_DGRAM 0x10
+#undef HOST_NOT_FOUND
+#define HOST_NOT_FOUND WSAHOST_NOT_FOUND
+#undef TRY_AGAIN
+#define TRY_AGAIN WSATRY_AGAIN
+#undef NO_RECOVERY
+#define NO_RECOVERY WSANO_RECOVERY
+#undef NO_DATA
+#define NO_DATA WSANO_DATA
+#undef NO_ADDRESS
+#define NO_ADDRESS WSANO_ADDRESS
+
+#endif

@@ -1,0 +1,7 @@
+/* _beginthreadex is in windows.h here. */
+#ifndef COUNTERSIGN_PROCESS_H
+#define COUNTERSIGN_PROCESS_H
+
+#include "windows.h"
+
+#endif
