@@ -13,8 +13,48 @@ use openssl::ssl::{
     SslVerifyMode,
 };
 
-use crate::cpu::pin;
-use crate::peers::{HOST, LOOPBACK, Material, Peer};
+use crate::cpu::{CORES, pin};
+use crate::figure::{Against, Case, Column, Figure};
+use crate::material::{HOST, LOOPBACK, Material, Proof};
+use crate::peers::Peer;
+
+const COLUMNS: &[Column] = &[Column::higher("arrived", "per s", Against::Part)];
+
+const CASES: &[Case] = &[Case::of(Peer::Udp), Case::of(Peer::Countersign), Case::of(Peer::Openssl)];
+
+const NOTE: &str = "DTLS 1.2, one socket to another, sender and receiver on a core each; what the \
+    receiver has no room for is lost.";
+
+pub(crate) const FIGURES: &[Figure] = &[
+    Figure {
+        id: "datagrams-64",
+        title: "datagrams of 64 B",
+        note: NOTE,
+        columns: COLUMNS,
+        summary: &[0],
+        cases: CASES,
+        run: |bench, case| Ok(vec![run(&bench.material, case.peer, 64, bench.duration)]),
+    },
+    Figure {
+        id: "datagrams-1200",
+        title: "datagrams of 1,200 B",
+        note: NOTE,
+        columns: COLUMNS,
+        summary: &[0],
+        cases: CASES,
+        run: |bench, case| Ok(vec![run(&bench.material, case.peer, 1200, bench.duration)]),
+    },
+    Figure {
+        id: "datagram-handshakes",
+        title: "datagram handshakes",
+        note: "DTLS 1.2 with cookie and X25519, one after the other, each with a socket of its own; client and \
+            server on a core each.",
+        columns: &[Column::higher("handshakes", "per s", Against::Nothing)],
+        summary: &[0],
+        cases: &[Case::of(Peer::Countersign), Case::of(Peer::Openssl)],
+        run: |bench, case| Ok(vec![handshakes(&bench.material, case.peer, bench.duration)]),
+    },
+];
 
 /// How long the first datagram may take, and how long a silence is the end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -29,7 +69,7 @@ struct Arrived {
 
 /// Returns datagrams of `size` bytes per second that arrive, while one side sends as fast as it
 /// can. What the receiver has no room for is lost, as it is for everybody.
-pub(crate) fn run(material: &Material, peer: Peer, size: usize, duration: Duration) -> f64 {
+fn run(material: &Material, peer: Peer, size: usize, duration: Duration) -> f64 {
     let data = vec![0x5a; size];
     let send = |send: &mut dyn FnMut(&[u8])| {
         let start = Instant::now();
@@ -48,7 +88,7 @@ pub(crate) fn run(material: &Material, peer: Peer, size: usize, duration: Durati
                 server.set_read_timeout(Some(wait));
                 server.recv_from(buffer).is_ok()
             });
-            pin(0);
+            pin(CORES.0);
             let client = material.datagram_client(address);
             send(&mut |data| assert!(client.send(data).is_ok_and(|sent| sent == size)));
             receiver
@@ -62,7 +102,7 @@ pub(crate) fn run(material: &Material, peer: Peer, size: usize, duration: Durati
                 let _ = stream.get_ref().socket.set_read_timeout(Some(wait));
                 stream.read(buffer).is_ok_and(|count| count > 0)
             });
-            pin(0);
+            pin(CORES.0);
             let mut client = connect(&client_context(material), address);
             send(&mut |data| assert!(client.write(data).is_ok_and(|sent| sent == size)));
             receiver
@@ -72,7 +112,7 @@ pub(crate) fn run(material: &Material, peer: Peer, size: usize, duration: Durati
                 let _ = socket.set_read_timeout(Some(wait));
                 socket.recv(buffer).is_ok()
             });
-            pin(0);
+            pin(CORES.0);
             let (client, _) = plain();
             client.connect(address).expect("a peer");
             send(&mut |data| assert!(client.send(data).is_ok_and(|sent| sent == size)));
@@ -85,11 +125,11 @@ pub(crate) fn run(material: &Material, peer: Peer, size: usize, duration: Durati
 
 /// Returns new associations per second, one after the other, each with a socket of its own, a
 /// cookie (RFC 6347 section 4.2.1) and a proved name.
-pub(crate) fn handshakes(material: &Material, peer: Peer, duration: Duration) -> f64 {
+fn handshakes(material: &Material, peer: Peer, duration: Duration) -> f64 {
     let is_over = Arc::new(AtomicBool::new(false));
     let over = is_over.clone();
     let rate = |connect: &dyn Fn()| {
-        pin(0);
+        pin(CORES.0);
         (0..10).for_each(|_| connect());
         let (start, mut count) = (Instant::now(), 0_u32);
         while start.elapsed() < duration {
@@ -104,12 +144,12 @@ pub(crate) fn handshakes(material: &Material, peer: Peer, duration: Duration) ->
         let address = server.local_addr().expect("an address");
         server.set_read_timeout(Some(SILENCE));
         let server = thread::spawn(move || {
-            pin(1);
+            pin(CORES.1);
             while !over.load(Ordering::Relaxed) {
                 let _ = server.recv_from(&mut [0; 2048]);
             }
         });
-        let client = material.datagram_client_context();
+        let client = material.our_client(Proof::ServerOnly);
         let rate = rate(&|| drop(material.datagram_client_of(&client, address)));
         server.join().expect("the server");
         return rate;
@@ -117,7 +157,7 @@ pub(crate) fn handshakes(material: &Material, peer: Peer, duration: Duration) ->
     let (socket, address) = plain();
     let context = server_context(material);
     let server = thread::spawn(move || {
-        pin(1);
+        pin(CORES.1);
         let mut before = None;
         socket.set_read_timeout(Some(SILENCE)).expect("a time-out");
         while !over.load(Ordering::Relaxed) {
@@ -138,7 +178,7 @@ fn receive(
     mut next: impl FnMut(&mut [u8], Duration) -> bool + Send + 'static,
 ) -> thread::JoinHandle<Arrived> {
     thread::spawn(move || {
-        pin(1);
+        pin(CORES.1);
         let mut buffer = vec![0; 2048];
         assert!(next(&mut buffer, PATIENCE), "nothing arrived");
         let first = Instant::now();
@@ -250,11 +290,11 @@ fn client_context(material: &Material) -> SslContext {
 
 impl Material {
     fn datagram_server(&self) -> UdpSocket {
-        UdpSocket::bind_with(&self.datagram_server_context(), LOOPBACK).expect("a socket")
+        UdpSocket::bind_with(&self.our_server(Proof::ServerOnly), LOOPBACK).expect("a socket")
     }
 
     fn datagram_client(&self, peer: SocketAddr) -> UdpSocket {
-        self.datagram_client_of(&self.datagram_client_context(), peer)
+        self.datagram_client_of(&self.our_client(Proof::ServerOnly), peer)
     }
 
     fn datagram_client_of(&self, context: &countersign::Context, peer: SocketAddr) -> UdpSocket {

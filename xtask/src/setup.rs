@@ -18,7 +18,10 @@ pub(crate) const BUILD: &[&str] = &["gcc", "libc6-dev", "libssl-dev", "pkg-confi
 
 /// Debian packages that tests and benchmarks need: the build's, and strangers to talk to.
 pub(crate) const TESTS: &[&str] =
-    &["gcc", "libc6-dev", "pkg-config", "curl", "gnutls-bin", "libssl-dev", "openssl"];
+    &["gcc", "libc6-dev", "pkg-config", "curl", "gnutls-bin", "libssl-dev", "openssl", "valgrind"];
+
+/// Debian packages of those beside whom `bench` measures us; nothing else needs them.
+pub(crate) const PEERS: &[&str] = &["haproxy", "stunnel4"];
 
 /// Judges licences, bans and sources; another version may read `deny.toml` differently.
 const CARGO_DENY: &str = "0.20.2";
