@@ -43,6 +43,7 @@ pub(crate) const FIGURES: &[Figure] = &[Figure {
         case(Peer::Countersign, 10_000),
         case(Peer::Rustls, 1),
         case(Peer::Rustls, 100),
+        case(Peer::Rustls, 1_000),
         case(Peer::Rustls, 10_000),
     ],
     run: |bench, case| run(bench, case.peer, case.number()),
