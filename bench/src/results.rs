@@ -234,9 +234,12 @@ impl Value {
     fn of(mut runs: Vec<f64>) -> Self {
         runs.retain(|run| run.is_finite());
         runs.sort_by(f64::total_cmp);
-        let at = |index: usize| runs.get(index).copied().map(rounded);
+        let at = |index: usize| runs.get(index).copied();
         let last = runs.len().wrapping_sub(1);
-        Self { median: at(runs.len() / 2), low: at(0), high: at(last), against: None }
+        // Of an even number there are two in the middle.
+        let median = at(last / 2).zip(at(runs.len() / 2)).map(|(one, two)| f64::midpoint(one, two));
+        let [median, low, high] = [median, at(0), at(last)].map(|number| number.map(rounded));
+        Self { median, low, high, against: None }
     }
 }
 
@@ -267,7 +270,7 @@ pub(crate) fn shown(number: f64) -> String {
 mod tests {
     use std::io;
 
-    use super::{Measured, shown};
+    use super::{Measured, Value, shown};
     use crate::figure::{Against, Case, Column, Figure};
     use crate::peers::Peer;
 
@@ -303,6 +306,13 @@ mod tests {
         assert_eq!(measured.rows[1].values[0].against, Some(2.0));
         // Nothing asynchronous ran in clear.
         assert_eq!(measured.rows[4].values[0].against, None);
+    }
+
+    #[test]
+    fn two_in_the_middle_have_a_middle_and_none_has_none() {
+        let median = |runs: &[f64]| Value::of(runs.to_vec()).median;
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        assert_eq!(median(&[f64::NAN]), None);
     }
 
     #[test]
