@@ -4,11 +4,13 @@
 //! A child is this program with `--child WHAT WORDS`. It says lines on its output, and goes on until
 //! its input ends.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
-use crate::{memory, scaling, targets};
+use crate::{datagrams, kerberos, memory, scaling, targets, tickets};
 
 /// A child that is ended when this is dropped.
 #[derive(Debug)]
@@ -19,8 +21,22 @@ pub(crate) struct Helper {
 
 impl Helper {
     pub(crate) fn start(words: &[&str]) -> io::Result<Self> {
+        Self::start_with(words, &[])
+    }
+
+    /// Starts one with these in its environment.
+    pub(crate) fn start_with(
+        words: &[&str],
+        environment: &[(&'static str, OsString)],
+    ) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("--child").args(words).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let environment = environment.iter().map(|(name, value)| (name, value));
+        command
+            .arg("--child")
+            .args(words)
+            .envs(environment)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let output = BufReader::new(child.stdout.take().expect("it was asked for"));
         Ok(Self { child, output })
@@ -54,11 +70,14 @@ impl Drop for Helper {
 pub(crate) fn main(words: &[String]) -> io::Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
+        ["datagram-memory", peer, at] => datagrams::child(peer, at),
+        ["kerberos-steps", time] => kerberos::child(seconds(time)?),
         ["memory-server", peer, at, count] => memory::serve(peer, at, number(count)?),
         ["memory-client", peer, at, address, count] => {
             memory::connect(peer, at, address, number(count)?)
         }
         ["scaling-server", peer, at, count] => scaling::serve(peer, at, number(count)?),
+        ["tickets", what, clients, time] => tickets::child(what, number(clients)?, seconds(time)?),
         ["targets", count] => targets::child(number(count)?),
         _ => Err(io::Error::other(format!("no helper does {words:?}"))),
     }
@@ -82,6 +101,11 @@ pub(crate) fn resident() -> io::Result<f64> {
 
 fn number(text: &str) -> io::Result<usize> {
     text.parse().map_err(|_| io::Error::other(format!("{text:?} is not a number")))
+}
+
+fn seconds(text: &str) -> io::Result<Duration> {
+    let time = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    time.ok_or_else(|| io::Error::other(format!("{text:?} is not a time")))
 }
 
 #[cfg(test)]

@@ -20,16 +20,21 @@ mod docs;
 mod figure;
 mod handshakes;
 mod host;
+mod kerberos;
 mod limits;
 mod material;
 mod measure;
 mod memory;
 mod options;
 mod peers;
+mod query;
+mod realm;
 mod results;
+mod rights;
 mod round_trips;
 mod scaling;
 mod targets;
+mod tickets;
 mod tunnels;
 
 use std::io;
@@ -46,6 +51,10 @@ const FIGURES: &[&[Figure]] = &[
     memory::FIGURES,
     tunnels::FIGURES,
     datagrams::FIGURES,
+    query::FIGURES,
+    tickets::FIGURES,
+    kerberos::FIGURES,
+    rights::FIGURES,
     scaling::FIGURES,
     targets::FIGURES,
 ];

@@ -65,7 +65,8 @@ fn attempt(bench: &Bench, figure: &Figure, case: Case) -> Result<Vec<f64>, Strin
     }
 }
 
-fn words(panic: &(dyn Any + Send)) -> &str {
+/// What a panic says.
+pub(crate) fn words(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
 }

@@ -7,6 +7,8 @@ use std::io;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
     Countersign,
+    /// By tickets inside TLS, where the others use certificates.
+    CountersignKerberos,
     CountersignTokio,
     Haproxy,
     Openssl,
@@ -15,6 +17,8 @@ pub(crate) enum Peer {
     /// segment of the loopback interface.
     RustlsTuned,
     Stunnel,
+    /// What the kernel does for the same end, and nothing else.
+    SystemCalls,
     Tcp,
     TokioRustls,
     TokioTcp,
@@ -24,12 +28,14 @@ pub(crate) enum Peer {
 impl Peer {
     const ALL: &[Self] = &[
         Self::Countersign,
+        Self::CountersignKerberos,
         Self::CountersignTokio,
         Self::Haproxy,
         Self::Openssl,
         Self::Rustls,
         Self::RustlsTuned,
         Self::Stunnel,
+        Self::SystemCalls,
         Self::Tcp,
         Self::TokioRustls,
         Self::TokioTcp,
@@ -54,7 +60,7 @@ pub(crate) enum Role {
 impl Peer {
     pub(crate) fn role(self) -> Role {
         match self {
-            Self::Countersign | Self::CountersignTokio => Role::Ours,
+            Self::Countersign | Self::CountersignKerberos | Self::CountersignTokio => Role::Ours,
             Self::Tcp | Self::TokioTcp | Self::Udp => Role::Clear,
             _ => Role::Other,
         }
@@ -70,12 +76,14 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Countersign => "countersign",
+            Self::CountersignKerberos => "countersign, Kerberos",
             Self::CountersignTokio => "countersign, tokio",
             Self::Haproxy => "HAProxy",
             Self::Openssl => "OpenSSL",
             Self::Rustls => "rustls",
             Self::RustlsTuned => "rustls, 48 KiB limit",
             Self::Stunnel => "stunnel",
+            Self::SystemCalls => "system calls alone",
             Self::Tcp => "TCP in clear",
             Self::TokioRustls => "tokio-rustls",
             Self::TokioTcp => "tokio TCP in clear",

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use countersign_dtls::{Config, Endpoint, Event, Limits, Moment};
+use countersign_dtls::{Arrival, Config, Endpoint, Event, Limits, Moment};
 use countersign_lab::{Authority, Leaf};
 use libfuzzer_sys::fuzz_target;
 
@@ -19,8 +19,9 @@ fuzz_target!(|datagrams: Vec<Vec<u8>>| {
     let now = Moment { instant: Instant::now(), time: countersign_lab::now() };
     let config = CONFIG.with(Config::clone);
     let mut endpoint = Endpoint::new(config, Limits::default(), now.instant).unwrap();
+    let arrival = Arrival { from: ([192, 0, 2, 1], 1).into(), to: None };
     for datagram in &datagrams {
-        endpoint.handle_datagram(([192, 0, 2, 1], 1).into(), datagram, now, &|_| None);
+        endpoint.handle_datagram(arrival, datagram, now, &|_| None);
         while let Some(event) = endpoint.poll() {
             let Event::Transmit { datagram: answer, .. } = event else { panic!("{event:?}") };
             assert!(answer.len() <= datagram.len());

@@ -16,9 +16,36 @@ use crate::step::{self, Failure};
 /// the host's libssl.
 pub(crate) const BUILD: &[&str] = &["gcc", "libc6-dev", "libssl-dev", "pkg-config"];
 
-/// Debian packages that tests and benchmarks need: the build's, and strangers to talk to.
-pub(crate) const TESTS: &[&str] =
-    &["gcc", "libc6-dev", "pkg-config", "curl", "gnutls-bin", "libssl-dev", "openssl", "valgrind"];
+/// Debian packages that tests and benchmarks need: the build's, strangers to talk to, files with
+/// access control lists, user namespaces for those who are not root, and what the laboratory's
+/// Kerberos realms are made of. The tests start their own KDCs, so services that a package starts may
+/// be stopped.
+pub(crate) const TESTS: &[&str] = &[
+    "gcc",
+    "libc6-dev",
+    "pkg-config",
+    "acl",
+    "curl",
+    "faketime",
+    "gnutls-bin",
+    "gssproxy",
+    "krb5-admin-server",
+    "krb5-kdc",
+    "krb5-user",
+    "libnss-wrapper",
+    "libssl-dev",
+    "openssl",
+    "python3-markdown",
+    "python3-samba",
+    "samba",
+    "samba-ad-dc",
+    "samba-ad-provision",
+    "samba-dsdb-modules",
+    "samba-vfs-modules",
+    "uidmap",
+    "valgrind",
+    "winbind",
+];
 
 /// Debian packages of those beside whom `bench` measures us; nothing else needs them.
 pub(crate) const PEERS: &[&str] = &["haproxy", "stunnel4"];

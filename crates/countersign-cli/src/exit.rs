@@ -15,17 +15,13 @@ pub(crate) enum Verdict {
     Different,
 }
 
-/// Returns the exit status; `countersign --help` lists them.
-pub(crate) fn code(ending: &Result<Verdict, Failure>) -> ExitCode {
-    ExitCode::from(number(ending))
-}
-
 /// Returns the exit status of a command line that nobody understands.
 pub(crate) fn usage() -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-fn number(ending: &Result<Verdict, Failure>) -> u8 {
+/// Returns the exit status; `countersign --help` lists them.
+pub(crate) fn number(ending: &Result<Verdict, Failure>) -> u8 {
     match ending {
         Ok(Verdict::AsExpected) => 0,
         Ok(Verdict::Different) => 1,

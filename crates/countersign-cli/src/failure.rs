@@ -79,7 +79,9 @@ impl fmt::Display for Failure {
                 write!(f, "{error}")?;
                 // Those that do not say their cause themselves.
                 match error {
-                    Error::Identity(IdentityError::Io { .. }) => write_cause(error, f),
+                    Error::Identity(IdentityError::Io { .. }) | Error::Rights(_) => {
+                        write_cause(error, f)
+                    }
                     _ => Ok(()),
                 }
             }

@@ -43,5 +43,7 @@ fn main() -> ExitCode {
     if let Err(failure) = &ending {
         output.failure(failure);
     }
-    exit::code(&ending)
+    let status = exit::number(&ending);
+    countersign::kerberos::exit_while_waiting(status);
+    ExitCode::from(status)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{PeerName, Timestamp, WsaError};
+use crate::{KerberosFailure, PeerName, Timestamp, WsaError};
 
 /// Who must act for the next attempt to succeed.
 #[expect(clippy::exhaustive_enums, reason = "the four parties are complete by definition")]
@@ -31,6 +31,12 @@ pub enum HandshakeError {
         /// The rule that it breaks.
         why: String,
     },
+    /// The server asks who we are, and its own certificate is none that we would show ours to.
+    #[error("the peer asks for our certificate, and its own does not do: {why}")]
+    CertificateWithheld {
+        /// Why the peer's certificate does not do.
+        why: Box<Self>,
+    },
     /// The peer's certificate has expired.
     #[error("the peer's certificate expired at {not_after}, and it is {now}")]
     Expired {
@@ -38,6 +44,18 @@ pub enum HandshakeError {
         not_after: Timestamp,
         /// The time here.
         now: Timestamp,
+    },
+    /// The Kerberos proof inside the connection did not come about.
+    #[error(transparent)]
+    Kerberos(#[from] KerberosFailure),
+    /// The peer takes no part in Kerberos, and policy requires it.
+    #[error("the peer takes no part in Kerberos, which is required here")]
+    KerberosRequired,
+    /// The program had asked that the connection end when this changes (SPEC 7.4).
+    #[error("the connection was ended, as the program had asked: {what}")]
+    Changed {
+        /// What has changed.
+        what: String,
     },
     /// The peer did not send a certificate, and one is required.
     #[error("the peer sent no certificate, and one is required")]
@@ -131,6 +149,8 @@ impl HandshakeError {
     /// Returns who must act.
     pub fn fault(&self) -> Fault {
         match self {
+            Self::Kerberos(failure) => failure.fault(),
+            Self::Changed { .. } => Fault::Caller,
             Self::OurSide { .. } | Self::Overloaded { .. } => Fault::Host,
             _ => Fault::Peer,
         }
@@ -142,7 +162,17 @@ impl HandshakeError {
             Self::BadCertificate { .. } => {
                 "look at the peer's certificate with `openssl x509 -text`, and have it issued anew"
             }
+            Self::CertificateWithheld { .. } => {
+                "have the peer's certificate issued by an authority that this host trusts, or \
+                 connect without a certificate of ours: Kerberos alone needs neither"
+            }
+            Self::Changed { .. } => "connect anew, and query again whether the peer may go on",
             Self::Expired { .. } => "renew the peer's certificate, or check the clock of this host",
+            Self::Kerberos(failure) => return failure.hint(),
+            Self::KerberosRequired => {
+                "give the peer a keytab and kerberos.server, or a ticket and kerberos.client, in \
+                 its policy; or let ours say \"prefer\""
+            }
             Self::NoCertificate => {
                 "give the peer a certificate that this host trusts (`countersign identity issue`), \
                  or do not require one"
@@ -183,6 +213,8 @@ impl HandshakeError {
     /// Returns the Winsock number (SPEC 3).
     pub fn wsa(&self) -> WsaError {
         match self {
+            Self::Kerberos(failure) => failure.wsa(),
+            Self::Changed { .. } => WsaError::ConnAborted,
             Self::TimedOut { .. } => WsaError::TimedOut,
             _ => WsaError::Acces,
         }
@@ -199,6 +231,10 @@ fn refusal_hint(alert: &str) -> String {
         "certificate_expired" => "renew our certificate (`countersign identity show`)",
         "handshake_failure" | "protocol_version" => {
             "the peer may not offer TLS 1.3; policy may allow TLS 1.2 (tls.danger-allow-tls12)"
+        }
+        "no_application_protocol" => {
+            "the peer requires another protocol inside TLS: if we offered Kerberos, it does not know \
+             it (kerberos.client = \"off\"); if we did not, it may require it"
         }
         "unrecognized_name" => "the peer does not serve the host that we asked for",
         _ => "the peer's log says more",

@@ -1,9 +1,10 @@
 //! What in fact holds between us and a peer.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::settings::flags;
-use crate::{PeerName, Timestamp, WsaError};
+use crate::{PeerName, Sid, Timestamp, WsaError};
 
 /// A name that a peer has proved to hold.
 ///
@@ -38,7 +39,11 @@ impl ProvedPeer {
                 matches!(self.proof, Proof::CertificateDnsName | Proof::CertificateIpAddress)
                     || service.is_class(crate::ServiceName::HOST_CLASS)
             }
-            PeerName::Spiffe(_) | PeerName::User(_) => false,
+            // The account of a computer in Active Directory ([MS-ADTS] section 3.1.1.8.1).
+            PeerName::User(user) => {
+                self.proof == Proof::KerberosTicket && user.user().ends_with('$')
+            }
+            PeerName::Spiffe(_) => false,
         }
     }
 }
@@ -59,6 +64,8 @@ pub enum Proof {
     CertificateSpiffeId,
     /// A user principal name in its certificate (Microsoft's otherName 1.3.6.1.4.1.311.20.2.3).
     CertificateUserPrincipalName,
+    /// A Kerberos ticket for it, and the confirmation that belongs to this connection.
+    KerberosTicket,
 }
 
 impl fmt::Display for Proof {
@@ -70,6 +77,7 @@ impl fmt::Display for Proof {
             Self::CertificateServiceName => "certificate SRVName",
             Self::CertificateSpiffeId => "certificate SPIFFE ID",
             Self::CertificateUserPrincipalName => "certificate user principal name",
+            Self::KerberosTicket => "Kerberos ticket",
         })
     }
 }
@@ -116,6 +124,15 @@ impl SessionId {
     }
 }
 
+impl SessionId {
+    /// Returns the number of the traffic keys that are in force after so many changes: `QmSaId` of
+    /// the query (SPEC 7.4).
+    pub fn traffic_keys(self, rekeys: u64) -> u64 {
+        let [.., a, b, c, d, e, f, g, h] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]).wrapping_add(rekeys)
+    }
+}
+
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -135,6 +152,7 @@ pub struct Evidence {
     asked: Option<PeerName>,
     names: Vec<ProvedPeer>,
     expires: Option<Timestamp>,
+    groups: Vec<Sid>,
 }
 
 impl Evidence {
@@ -156,7 +174,16 @@ impl Evidence {
             asked: None,
             names: Vec::new(),
             expires: None,
+            groups: Vec::new(),
         }
+    }
+
+    /// Moves the moment from which it holds: a proof inside the connection ends later than the
+    /// handshake.
+    #[must_use]
+    pub fn held_since(mut self, since: Timestamp) -> Self {
+        self.since = since;
+        self
     }
 
     /// Adds what the peer proved: first the name that was asked for, if one was, then every
@@ -171,6 +198,13 @@ impl Evidence {
         self.asked = asked;
         self.names = names;
         self.expires = expires;
+        self
+    }
+
+    /// Adds the groups that the peer's KDC says it is in.
+    #[must_use]
+    pub fn with_groups(mut self, groups: Vec<Sid>) -> Self {
+        self.groups = groups;
         self
     }
 
@@ -234,6 +268,12 @@ impl Evidence {
     pub fn expires(&self) -> Option<Timestamp> {
         self.expires
     }
+
+    /// Returns the groups that the peer's KDC says it is in, in an authenticated part of its ticket
+    /// (the PAC of Active Directory): the peer's own identifier first. Empty without one.
+    pub fn groups(&self) -> &[Sid] {
+        &self.groups
+    }
 }
 
 flags! {
@@ -251,7 +291,7 @@ flags! {
 /// The answer to a query (SPEC 7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityInfo {
-    evidence: Option<Evidence>,
+    evidence: Option<Arc<Evidence>>,
 }
 
 impl SecurityInfo {
@@ -261,8 +301,8 @@ impl SecurityInfo {
     }
 
     /// The connection is protected as the evidence says.
-    pub fn secured(evidence: Evidence) -> Self {
-        Self { evidence: Some(evidence) }
+    pub fn secured(evidence: impl Into<Arc<Evidence>>) -> Self {
+        Self { evidence: Some(evidence.into()) }
     }
 
     /// Returns what is true now.
@@ -275,6 +315,22 @@ impl SecurityInfo {
 
     /// Returns the evidence; none means cleartext.
     pub fn evidence(&self) -> Option<&Evidence> {
-        self.evidence.as_ref()
+        self.evidence.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Proof, ProvedPeer};
+
+    #[test]
+    fn a_ticket_is_of_a_machine_if_its_principal_is_a_host_or_the_account_of_one() {
+        let is_machine =
+            |name: &str, proof| ProvedPeer::vouch(name.parse().unwrap(), proof).is_machine();
+        assert!(is_machine("host/db1.example.com@A", Proof::KerberosTicket));
+        assert!(is_machine("DB1$@A", Proof::KerberosTicket));
+        assert!(!is_machine("alice@A", Proof::KerberosTicket));
+        assert!(!is_machine("postgres/db1.example.com@A", Proof::KerberosTicket));
+        assert!(!is_machine("DB1$@A", Proof::CertificateUserPrincipalName));
     }
 }

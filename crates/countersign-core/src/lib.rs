@@ -40,18 +40,27 @@ pub use wsa::WsaError;
 
 mod policy;
 pub use policy::{
-    AllowRule, ClientCertificates, IdentityRule, Limits, Policy, PolicyError, Requirements, Target,
-    TrustRule,
+    AccountChoice, AccountPattern, AccountRule, AccountTarget, AccountTemplate, AllowRule,
+    ClientCertificates, IdentityRule, KerberosRule, KerberosUse, Limits, Policy, PolicyError,
+    Requirements, Target, TrustRule, UnfitAccount,
 };
 
 mod plan;
-pub use plan::{Admission, Asked, AskedFrom, Cleartext, ClientPlan, PlanError, ServerPlan};
+pub use plan::{
+    Admission, Asked, AskedFrom, Cleartext, ClientPlan, KerberosBar, PlanError, ServerPlan,
+};
 
 mod evidence;
 pub use evidence::{Evidence, InfoFlags, Mechanism, Proof, ProvedPeer, SecurityInfo, SessionId};
 
+mod query;
+pub use query::{QueryAnswer, QueryTemplate, SaFields, SaIds, TokenAccess};
+
 mod time;
 pub use time::Timestamp;
+
+mod kerberos;
+pub use kerberos::{KerberosFailure, KerberosRefusal, Outdated, Sid, SidError};
 
 mod error;
 pub use error::{Fault, HandshakeError};

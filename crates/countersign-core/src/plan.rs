@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::{
-    AllowRule, ClientCertificates, Fault, IpsecFlags, PeerName, Policy, SecurityFlags,
-    SecurityProtocol, SecuritySettings, TargetTable, WsaError, fold,
+    AllowRule, ClientCertificates, Fault, IpsecFlags, KerberosUse, PeerName, Policy, SecurityFlags,
+    SecurityProtocol, SecuritySettings, Sid, TargetTable, WsaError, fold,
 };
 
 /// What a connecting socket must do.
@@ -18,6 +18,8 @@ pub enum ClientPlan {
     Tls {
         /// Whom the peer must prove to be.
         asked: Asked,
+        /// Whether a ticket may or must prove it.
+        kerberos: KerberosUse,
         /// Whether cleartext is permitted.
         cleartext: Cleartext,
     },
@@ -92,6 +94,15 @@ pub enum ServerPlan {
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
+    /// Credentials were given, or Kerberos is required, and policy or the kind of the name leaves
+    /// no way to use it.
+    #[error("Kerberos must prove {asked}, and cannot: {why}")]
+    KerberosCannot {
+        /// The name that was asked for, or that there is none.
+        asked: String,
+        /// What stands in the way.
+        why: KerberosBar,
+    },
     /// IPsec was asked for, and there is none here.
     #[error("IPsec was asked for, and this host provides none")]
     NoIpsec,
@@ -103,18 +114,74 @@ pub enum PlanError {
     },
 }
 
+/// What keeps Kerberos from proving a name.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KerberosBar {
+    /// It proves names inside TLS streams, and these are datagrams.
+    Datagrams,
+    /// A program gave credentials to a socket that listens, which proves itself with a keytab.
+    Listener,
+    /// There is no name to get a ticket for.
+    NoName,
+    /// A program gave credentials, and policy has turned Kerberos off.
+    Policy,
+    /// A workload has no key in a realm.
+    Spiffe,
+    /// A user's key is a password; both ends would need tickets (user-to-user, RFC 4120 section
+    /// 3.7), which is not provided.
+    User,
+}
+
+impl fmt::Display for KerberosBar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Listener => "who listens proves itself with a keytab, and not with a password",
+            Self::Datagrams => "it is not provided for datagrams",
+            Self::NoName => "tickets are for a name",
+            Self::Policy => "policy says kerberos.client = \"off\"",
+            Self::Spiffe => "it proves services, and this is a workload",
+            Self::User => "it proves services, and this is a user (user-to-user is not provided)",
+        })
+    }
+}
+
+impl KerberosBar {
+    /// Returns what keeps a name of this kind from being proved by a ticket, if anything does.
+    fn of(name: &PeerName) -> Option<Self> {
+        match name {
+            PeerName::Service(_) => None,
+            PeerName::Spiffe(_) => Some(Self::Spiffe),
+            PeerName::User(_) => Some(Self::User),
+        }
+    }
+}
+
 impl PlanError {
     /// Returns who must act.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::NoIpsec => Fault::Host,
-            Self::NoName { .. } => Fault::Caller,
+            Self::KerberosCannot { why: KerberosBar::Policy, .. } | Self::NoIpsec => Fault::Host,
+            Self::KerberosCannot { .. } | Self::NoName { .. } => Fault::Caller,
         }
     }
 
     /// Returns what to try.
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::KerberosCannot { why: KerberosBar::Policy, .. } => {
+                "set kerberos.client = \"prefer\" in the policy, or give no credentials"
+            }
+            Self::KerberosCannot { why: KerberosBar::Datagrams, .. } => {
+                "use a stream, or do not require Kerberos for datagrams"
+            }
+            Self::KerberosCannot { why: KerberosBar::Listener, .. } => {
+                "name a keytab in the policy (kerberos.keytab), and give no credentials"
+            }
+            Self::KerberosCannot { .. } => {
+                "name the service (class/host) that runs there, or do not require Kerberos and let a \
+                 certificate prove the name"
+            }
             Self::NoIpsec => "ask for the default protocol, which is TLS",
             Self::NoName { .. } => {
                 "set the peer's target name before connecting, or add a [[target]] to the policy"
@@ -125,8 +192,10 @@ impl PlanError {
     /// Returns the Winsock number (SPEC 4.4, 5.5).
     pub fn wsa(&self) -> WsaError {
         match self {
-            Self::NoIpsec => WsaError::OpNotSupp,
-            Self::NoName { .. } => WsaError::Acces,
+            Self::NoIpsec | Self::KerberosCannot { why: KerberosBar::Datagrams, .. } => {
+                WsaError::OpNotSupp
+            }
+            Self::KerberosCannot { .. } | Self::NoName { .. } => WsaError::Acces,
         }
     }
 }
@@ -172,10 +241,14 @@ impl Policy {
             (None, None) if self.name_is_optional(settings) => Asked::AnyTrusted,
             (None, None) => return Err(PlanError::NoName { peer }),
         };
-        // Where the administrator wants a name proved, nobody gets by who proves none.
-        let by_policy = self.require.peer_name || self.targets.lookup(peer).is_some();
+        let kerberos = self.client_kerberos(settings, &asked)?;
+        // Where the administrator wants a name proved, or proved by a ticket, nobody gets by who
+        // proves none.
+        let by_policy = self.require.peer_name
+            || self.targets.lookup(peer).is_some()
+            || kerberos == KerberosUse::Require;
         let cleartext = if by_policy { Cleartext::Never } else { self.cleartext(settings) };
-        Ok(ClientPlan::Tls { asked, cleartext })
+        Ok(ClientPlan::Tls { asked, kerberos, cleartext })
     }
 
     /// Decides what a socket that listens must do with a client that reached it at `listen`;
@@ -197,10 +270,15 @@ impl Policy {
         let default = SecuritySettings::default();
         let settings = settings.unwrap_or(&default);
         self.check_protocol(settings)?;
+        if settings.credentials().is_some() {
+            let asked = format!("the socket at {listen}");
+            return Err(PlanError::KerberosCannot { asked, why: KerberosBar::Listener });
+        }
         let admission = Admission {
             names: names.clone(),
             gates: self.gates(listen),
             demand: self.client_certificates(),
+            kerberos: self.kerberos.server.unwrap_or_default(),
         };
         // Cleartext would pass by every rule about who may connect.
         let cleartext = match self.cleartext(settings) {
@@ -210,6 +288,29 @@ impl Policy {
             _ => Cleartext::Never,
         };
         Ok(ServerPlan::Tls { admission, cleartext })
+    }
+
+    /// Returns what a client that was let in by `before` would have to pass if it came now to
+    /// `listen`; the names of the program stay.
+    pub fn readmit(&self, before: &Admission, listen: SocketAddr) -> Admission {
+        Admission {
+            names: before.names.clone(),
+            gates: self.gates(listen),
+            demand: self.client_certificates(),
+            kerberos: self.kerberos.server.unwrap_or_default(),
+        }
+    }
+
+    /// Returns whether the peer at `peer` would still be asked for the same, where the program
+    /// says the same.
+    pub fn still_asks(&self, asked: &Asked, peer: SocketAddr) -> bool {
+        match asked {
+            Asked::AnyTrusted => !self.require.peer_name && self.targets.lookup(peer).is_none(),
+            Asked::Name { from: AskedFrom::Program(_), .. } => true,
+            Asked::Name { name, from: AskedFrom::Policy(_) } => {
+                self.targets.lookup(peer).is_some_and(|(_, now)| now == name)
+            }
+        }
     }
 
     /// Decides what the peer at `peer` must prove, who greets a datagram socket on `listen` before
@@ -245,11 +346,43 @@ impl Policy {
             None => TargetTable::default(),
         };
         let demand = self.client_certificates.unwrap_or(ClientCertificates::Require);
-        Ok(Admission { names, gates, demand })
+        if self.kerberos.server == Some(KerberosUse::Require) {
+            let asked = format!("the peer at {peer}");
+            return Err(PlanError::KerberosCannot { asked, why: KerberosBar::Datagrams });
+        }
+        Ok(Admission { names, gates, demand, kerberos: KerberosUse::Off })
     }
 
-    /// Returns the gates of a datagram socket. One that is bound to every address of the host does
-    /// not learn at which of them a peer arrived, so the peer must pass as if at each.
+    /// Decides what part Kerberos has in connecting: required if the program gave credentials,
+    /// since they would be ignored in silence otherwise; else as policy says, as far as the name is
+    /// one that tickets are for.
+    fn client_kerberos(
+        &self,
+        settings: &SecuritySettings,
+        asked: &Asked,
+    ) -> Result<KerberosUse, PlanError> {
+        let said = self.kerberos.client;
+        let is_off = said == Some(KerberosUse::Off);
+        let wanted = match settings.credentials() {
+            Some(_) => KerberosUse::Require,
+            None => said.unwrap_or_default(),
+        };
+        let (name, why) = match asked {
+            Asked::Name { name, .. } => (name.to_string(), KerberosBar::of(name)),
+            _ => ("its peer".to_owned(), Some(KerberosBar::NoName)),
+        };
+        let why = if is_off { Some(KerberosBar::Policy) } else { why };
+        match (wanted, why) {
+            (KerberosUse::Require, Some(why)) => {
+                Err(PlanError::KerberosCannot { asked: name, why })
+            }
+            (_, Some(_)) => Ok(KerberosUse::Off),
+            (wanted, None) => Ok(wanted),
+        }
+    }
+
+    /// Returns the gates of a datagram socket. Where it is not known at which of the host's
+    /// addresses a peer arrived (`listen` is the unspecified one), the peer must pass as if at each.
     fn gates_wherever(&self, listen: SocketAddr) -> Vec<Vec<AllowRule>> {
         let rules = self.allow.iter().flatten().filter(|rule| rule.judges(listen));
         let mut places: Vec<SocketAddr> = match fold(listen).ip().is_unspecified() {
@@ -293,6 +426,7 @@ pub struct Admission {
     names: TargetTable,
     gates: Vec<Vec<AllowRule>>,
     demand: ClientCertificates,
+    kerberos: KerberosUse,
 }
 
 impl Admission {
@@ -305,9 +439,20 @@ impl Admission {
         }
     }
 
-    /// Returns whether a client without a certificate is served.
+    /// Returns whether a client that proves no name is served.
     pub fn admits_anonymous(&self) -> bool {
-        self.demand() != ClientCertificates::Require
+        self.demand() != ClientCertificates::Require && self.kerberos != KerberosUse::Require
+    }
+
+    /// Returns whether clients may or must prove themselves by a ticket.
+    pub fn kerberos(&self) -> KerberosUse {
+        self.kerberos
+    }
+
+    /// Returns what is asked of clients that will prove themselves by a ticket: a certificate may
+    /// prove more names, but none is needed.
+    pub fn demand_beside_ticket(&self) -> ClientCertificates {
+        self.demand.min(ClientCertificates::Request)
     }
 
     /// Decides whether the peer at `address`, which proved `proved`, may connect: it must hold
@@ -317,6 +462,20 @@ impl Admission {
     ///
     /// The rule that is missing, as text for the log of this host.
     pub fn admit(&self, address: SocketAddr, proved: &[PeerName]) -> Result<(), String> {
+        self.admit_member(address, proved, &[])
+    }
+
+    /// Decides as [`Self::admit`] does, for a peer whose ticket says that it is in `groups`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::admit`].
+    pub fn admit_member(
+        &self,
+        address: SocketAddr,
+        proved: &[PeerName],
+        groups: &[Sid],
+    ) -> Result<(), String> {
         if self.names.was_named() {
             let Some((_, asked)) = self.names.lookup(address) else {
                 return Err(format!("the program named no peer at {address}"));
@@ -327,10 +486,11 @@ impl Admission {
             }
         }
         for gate in &self.gates {
-            let mut patterns = gate.iter().flat_map(|rule| &rule.peers);
-            if !patterns.any(|pattern| proved.iter().any(|name| pattern.matches(name))) {
-                let all: Vec<String> =
-                    gate.iter().flat_map(|rule| &rule.peers).map(ToString::to_string).collect();
+            if !gate.iter().any(|rule| rule.holds(proved, groups)) {
+                let peers = gate.iter().flat_map(|rule| &rule.peers).map(ToString::to_string);
+                let groups = gate.iter().flat_map(|rule| &rule.groups);
+                let groups = groups.map(|group| format!("members of {group}"));
+                let all: Vec<String> = peers.chain(groups).collect();
                 return Err(format!("allowed are {}", all.join(", ")));
             }
         }

@@ -157,6 +157,7 @@ pub struct SecuritySettings {
     protocol: SecurityProtocol,
     flags: SecurityFlags,
     ipsec: Option<IpsecSettings>,
+    credentials: Option<Credentials>,
 }
 
 impl SecuritySettings {
@@ -170,7 +171,7 @@ impl SecuritySettings {
         if flags.contains(both) {
             return Err(WsaError::Inval);
         }
-        Ok(Self { protocol, flags, ipsec: None })
+        Ok(Self { protocol, flags, ..Self::default() })
     }
 
     /// Adds what the extended structure has.
@@ -184,6 +185,26 @@ impl SecuritySettings {
         }
         self.ipsec = Some(ipsec);
         Ok(self)
+    }
+
+    /// Gives a user, domain and password to authenticate with (SPEC 4.10), which the extended
+    /// structure carries for IPsec, for the default protocol: by Kerberos, which is required then.
+    #[must_use]
+    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    /// Returns the credentials to authenticate with, if any were given.
+    pub fn credentials(&self) -> Option<&Credentials> {
+        let extended = self.ipsec.as_ref().and_then(|ipsec| ipsec.credentials.as_ref());
+        self.credentials.as_ref().or(extended)
+    }
+
+    /// Takes the credentials out, to use and then wipe them.
+    pub fn take_credentials(&mut self) -> Option<Credentials> {
+        let extended = self.ipsec.as_mut().and_then(|ipsec| ipsec.credentials.take());
+        self.credentials.take().or(extended)
     }
 
     /// Lets the peer prove any name, or none that we know, as long as its certificate is one that

@@ -8,10 +8,13 @@ use std::time::Instant;
 
 use countersign_core::{
     Admission, Asked, ClientCertificates, Evidence, HandshakeError, Host, Mechanism, SessionId,
+    Timestamp,
 };
-use countersign_tls::Question;
+use countersign_tls::{Question, TrustAnchors, verify_peer};
 use openssl::error::ErrorStack;
 use openssl::ssl::{ErrorCode, Ssl, SslStream, SslVerifyMode, SslVersion};
+use openssl::x509::X509Ref;
+use rustls_pki_types::CertificateDer;
 
 use crate::config::Config;
 use crate::engine::{Engine, Moment, Output, SealError};
@@ -19,6 +22,7 @@ use crate::error::{from_openssl, our_side};
 use crate::gate::Entrant;
 use crate::libssl;
 use crate::queue::Queue;
+use crate::shape;
 use crate::verdict::Verdict;
 
 /// A conversation with one peer over libssl (DTLS 1.2).
@@ -49,6 +53,13 @@ enum Phase {
     Handshaking,
     Secured,
     Over,
+}
+
+/// How many records libssl may have to open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Records {
+    One,
+    Several,
 }
 
 /// The longest plaintext of a record (RFC 6347 section 4.1).
@@ -121,8 +132,8 @@ impl Association {
 
     /// Lets libssl go as far as what has arrived takes it.
     fn advance(&mut self, now: Moment) {
-        self.verdict.set_now(now.time);
         if self.phase == Phase::Handshaking {
+            self.verdict.set_now(now.time);
             let result = self.stream.do_handshake();
             self.collect();
             match result {
@@ -138,18 +149,26 @@ impl Association {
             }
         }
         if self.phase == Phase::Secured {
-            PLAIN.with_borrow_mut(|plain| self.open(plain));
-            self.collect();
+            // Records that came before their time wait in libssl.
+            self.open(Records::Several);
         }
     }
 
     /// Takes the plaintext of what has arrived.
-    fn open(&mut self, plain: &mut [u8]) {
+    fn open(&mut self, records: Records) {
+        PLAIN.with_borrow_mut(|plain| self.open_into(plain, records));
+        self.collect();
+    }
+
+    fn open_into(&mut self, plain: &mut [u8], records: Records) {
         loop {
             match self.stream.ssl_read(plain) {
                 Ok(count) => {
                     let datagram = plain.get(..count).unwrap_or_default().to_vec();
                     self.outputs.push_back(Output::Deliver(datagram));
+                    if records == Records::One {
+                        return;
+                    }
                 }
                 Err(error) if is_starved(&error) => return,
                 Err(error) if error.code() == ErrorCode::ZERO_RETURN => {
@@ -237,9 +256,17 @@ impl Association {
 
 impl Engine for Association {
     fn handle_datagram(&mut self, datagram: &[u8], now: Moment) {
-        if self.phase != Phase::Over {
-            self.stream.get_mut().arrive(datagram);
-            self.advance(now);
+        match self.phase {
+            Phase::Over => {}
+            Phase::Handshaking => {
+                self.stream.get_mut().arrive(datagram);
+                self.advance(now);
+            }
+            Phase::Secured => {
+                self.stream.get_mut().arrive(datagram);
+                let is_one = shape::is_one_record(datagram);
+                self.open(if is_one { Records::One } else { Records::Several });
+            }
         }
     }
 
@@ -291,6 +318,36 @@ impl Engine for Association {
         // Once secured, libssl repeats its last flight when it is asked for it.
         let left = (self.phase == Phase::Handshaking).then(|| libssl::timeout(&self.stream));
         Output::Wait(left.flatten().map(|left| now.instant + left))
+    }
+
+    fn judge_anew(
+        &self,
+        question: &Question,
+        anchors: &TrustAnchors,
+        now: Timestamp,
+    ) -> Result<(), HandshakeError> {
+        let ssl = self.stream.ssl();
+        let der = |one: &X509Ref| {
+            let der = one.to_der().map(CertificateDer::from);
+            der.map_err(|errors| our_side(&errors))
+        };
+        let Some(leaf) = ssl.peer_certificate() else {
+            return match question {
+                Question::MayConnect(admission, _) if admission.admits_anonymous() => Ok(()),
+                _ => Err(HandshakeError::NoCertificate),
+            };
+        };
+        let leaf = der(&leaf)?;
+        // A client's view of the chain begins with the leaf, a server's does not.
+        let rest = ssl.peer_cert_chain().into_iter().flatten().map(der);
+        let mut chain = vec![leaf];
+        for issuer in rest {
+            let issuer = issuer?;
+            if Some(&issuer) != chain.first() {
+                chain.push(issuer);
+            }
+        }
+        verify_peer(anchors, &chain, question, now).map(|_| ())
     }
 
     fn max_datagram_size(&self) -> usize {

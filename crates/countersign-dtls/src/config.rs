@@ -44,8 +44,9 @@ impl Config {
     /// The largest UDP payload that is sent if nobody says otherwise: it passes unfragmented
     /// through Ethernet with a tunnel or two.
     pub const DEFAULT_MTU: u16 = 1400;
-    /// The smallest that can be asked for.
-    pub const MIN_MTU: u16 = 256;
+    /// The smallest that can be asked for: a hello with the longest name is still one datagram, as
+    /// it must be, since a gate that keeps nothing cannot put pieces together.
+    pub const MIN_MTU: u16 = 512;
     /// The largest that can be asked for: a whole record.
     pub const MAX_MTU: u16 = 16_384;
 

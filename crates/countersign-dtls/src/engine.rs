@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Instant;
 
 use countersign_core::{Evidence, HandshakeError, Timestamp};
+use countersign_tls::{Question, TrustAnchors};
 
 /// A point in time: on the clock that deadlines are counted on, and on the one that certificates
 /// are judged by.
@@ -39,6 +40,18 @@ pub trait Engine: fmt::Debug + Send {
 
     /// Returns what is to be done next.
     fn poll(&mut self, now: Moment) -> Output;
+
+    /// Judges the peer's certificate once more, as if it were shown now.
+    ///
+    /// # Errors
+    ///
+    /// Why the association would not be made.
+    fn judge_anew(
+        &self,
+        question: &Question,
+        anchors: &TrustAnchors,
+        now: Timestamp,
+    ) -> Result<(), HandshakeError>;
 
     /// Returns how many bytes of plaintext one datagram holds.
     fn max_datagram_size(&self) -> usize;

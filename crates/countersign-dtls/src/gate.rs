@@ -8,13 +8,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::hmac;
 use countersign_core::HandshakeError;
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
-use openssl::hash::MessageDigest;
-use openssl::memcmp;
-use openssl::pkey::{PKey, Private};
-use openssl::sign::Signer;
 use openssl::ssl::{Ssl, SslContextBuilder, SslRef, SslStream};
 
 use crate::config::Config;
@@ -27,7 +24,7 @@ use crate::verdict::Verdict;
 /// Tells those who can be reached at their address from those who cannot.
 pub(crate) struct Gate {
     /// The key of new cookies, and the one before it.
-    keys: [PKey<Private>; 2],
+    keys: Arc<[hmac::Key; 2]>,
     since: Instant,
     listener: Option<(Config, Entrant)>,
 }
@@ -47,9 +44,17 @@ pub(crate) enum Passage {
     Stopped(Option<Vec<u8>>),
 }
 
-/// The cookies that are good for the hello at hand. Once it has passed, libssl looks at them again
+/// The hello at hand, and what makes its cookies. Once it has passed, libssl asks for them again
 /// when it reads the hello in earnest.
-type Cookies = Arc<Mutex<Option<[[u8; COOKIE]; 2]>>>;
+type Cookies = Arc<Mutex<Option<Question>>>;
+
+/// What a cookie is for: this address, port and client random alone.
+#[derive(Clone)]
+struct Question {
+    keys: Arc<[hmac::Key; 2]>,
+    from: SocketAddr,
+    random: [u8; 32],
+}
 
 const COOKIE: usize = 32;
 /// How long a key makes cookies; for as long again it is recognised.
@@ -62,8 +67,8 @@ impl Gate {
     ///
     /// [`HandshakeError::OurSide`] if there is no randomness.
     pub(crate) fn new(now: Instant) -> Result<Self, HandshakeError> {
-        let key = || new_key().map_err(|errors| our_side(&errors));
-        Ok(Self { keys: [key()?, key()?], since: now, listener: None })
+        let key = new_key().map_err(|errors| our_side(&errors))?;
+        Ok(Self { keys: Arc::new([key.clone(), key]), since: now, listener: None })
     }
 
     /// Looks at a hello from `from`; nothing of it is kept unless it passes.
@@ -88,8 +93,6 @@ impl Gate {
         now: Instant,
     ) -> Result<Passage, ErrorStack> {
         self.rotate(now)?;
-        let [fresh, stale] = &self.keys;
-        let good = [cookie(fresh, from, hello)?, cookie(stale, from, hello)?];
         let mut entrant = match self.listener.take() {
             Some((of, entrant)) if of.is_same(config) => entrant,
             _ => match Entrant::new(config)? {
@@ -97,7 +100,8 @@ impl Gate {
                 None => return Ok(Passage::Stopped(None)),
             },
         };
-        *lock(&entrant.cookies) = Some(good);
+        let keys = self.keys.clone();
+        *lock(&entrant.cookies) = Some(Question { keys, from, random: hello.random });
         entrant.stream.get_mut().arrive(datagram);
         let passed = libssl::listen(&mut entrant.stream)?;
         if passed {
@@ -113,9 +117,10 @@ impl Gate {
     fn rotate(&mut self, now: Instant) -> Result<(), ErrorStack> {
         let age = now.saturating_duration_since(self.since);
         if age >= KEY_LIFE {
-            let [fresh, stale] = &mut self.keys;
-            *stale = if age < 2 * KEY_LIFE { fresh.clone() } else { new_key()? };
-            *fresh = new_key()?;
+            let fresh = new_key()?;
+            let [before, _] = &*self.keys;
+            let stale = if age < 2 * KEY_LIFE { before.clone() } else { fresh.clone() };
+            self.keys = Arc::new([fresh, stale]);
             self.since = now;
         }
         Ok(())
@@ -146,48 +151,48 @@ impl fmt::Debug for Gate {
 
 /// Has a context ask the gate about cookies. Outside of the gate none is good, and none is made.
 pub(crate) fn set_cookie_callbacks(context: &mut SslContextBuilder) {
-    context.set_cookie_generate_cb(|ssl, into| match (good(ssl), into.get_mut(..COOKIE)) {
-        (Some([fresh, _]), Some(into)) => {
-            into.copy_from_slice(&fresh);
+    context.set_cookie_generate_cb(|ssl, into| match (asked(ssl), into.get_mut(..COOKIE)) {
+        (Some(Question { keys, from, random }), Some(into)) => {
+            let [fresh, _] = &*keys;
+            into.copy_from_slice(hmac::sign(fresh, &what(from, &random)).as_ref());
             Ok(COOKIE)
         }
         _ => Err(ErrorStack::get()),
     });
     context.set_cookie_verify_cb(|ssl, cookie| {
-        let same = |one: &[u8; COOKIE]| cookie.len() == COOKIE && memcmp::eq(one, cookie);
-        good(ssl).is_some_and(|good| good.iter().any(same))
+        asked(ssl).is_some_and(|Question { keys, from, random }| {
+            let what = what(from, &random);
+            keys.iter().any(|key| hmac::verify(key, &what, cookie).is_ok())
+        })
     });
 }
 
-fn good(ssl: &SslRef) -> Option<[[u8; COOKIE]; 2]> {
-    *lock(ssl.ex_data((*COOKIES)?)?)
+fn asked(ssl: &SslRef) -> Option<Question> {
+    lock(ssl.ex_data((*COOKIES)?)?).clone()
 }
 
 /// Cookies are changed in one step, so those that a panic left behind are whole.
-fn lock(cookies: &Cookies) -> MutexGuard<'_, Option<[[u8; COOKIE]; 2]>> {
+fn lock(cookies: &Cookies) -> MutexGuard<'_, Option<Question>> {
     cookies.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The cookie of an attempt: it is good for this address, port and client random alone.
-fn cookie(
-    key: &PKey<Private>,
-    from: SocketAddr,
-    hello: &Hello,
-) -> Result<[u8; COOKIE], ErrorStack> {
-    let mut signer = Signer::new(MessageDigest::sha256(), key)?;
-    match from.ip() {
-        IpAddr::V4(ip) => signer.update(&ip.to_ipv6_mapped().octets())?,
-        IpAddr::V6(ip) => signer.update(&ip.octets())?,
-    }
-    signer.update(&from.port().to_be_bytes())?;
-    signer.update(&hello.random)?;
-    let mut cookie = [0; COOKIE];
-    signer.sign(&mut cookie)?;
-    Ok(cookie)
+/// What the cookie of an attempt proves.
+fn what(from: SocketAddr, random: &[u8; 32]) -> [u8; 16 + 2 + 32] {
+    let ip = match from.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    let mut what = [0; 16 + 2 + 32];
+    let (address, rest) = what.split_at_mut(16);
+    let (port, attempt) = rest.split_at_mut(2);
+    address.copy_from_slice(&ip.octets());
+    port.copy_from_slice(&from.port().to_be_bytes());
+    attempt.copy_from_slice(random);
+    what
 }
 
-fn new_key() -> Result<PKey<Private>, ErrorStack> {
+fn new_key() -> Result<hmac::Key, ErrorStack> {
     let mut secret = zeroize::Zeroizing::new([0; 32]);
     openssl::rand::rand_bytes(&mut *secret)?;
-    PKey::hmac(&*secret)
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, &*secret))
 }

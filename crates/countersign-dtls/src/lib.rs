@@ -24,7 +24,7 @@
 #![warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr)]
 
 mod endpoint;
-pub use endpoint::{Endpoint, Event, Limits, SendError, Side, Standing};
+pub use endpoint::{Admitting, Arrival, Endpoint, Event, Limits, SendError, Side, Standing};
 
 mod engine;
 pub use engine::{Engine, Moment, Output, SealError};

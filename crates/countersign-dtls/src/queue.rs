@@ -6,13 +6,18 @@ use std::io::{self, Read, Write};
 /// Datagrams on their way to and from libssl; one read is one datagram, and so is one write.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    arrived: VecDeque<Vec<u8>>,
+    arrived: Vec<u8>,
+    /// libssl has not taken what arrived last.
+    is_new: bool,
     leaving: VecDeque<Vec<u8>>,
 }
 
 impl Queue {
     pub(crate) fn arrive(&mut self, datagram: &[u8]) {
-        self.arrived.push_back(datagram.to_vec());
+        // Each is taken before the next arrives; of two, the first would be lost.
+        self.arrived.clear();
+        self.arrived.extend_from_slice(datagram);
+        self.is_new = true;
     }
 
     pub(crate) fn leave(&mut self) -> Option<Vec<u8>> {
@@ -21,18 +26,18 @@ impl Queue {
 
     /// Forgets what libssl has not taken.
     pub(crate) fn clear(&mut self) {
-        self.arrived.clear();
+        self.is_new = false;
         self.leaving.clear();
     }
 }
 
 impl Read for Queue {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let Some(datagram) = self.arrived.pop_front() else {
+        if !std::mem::take(&mut self.is_new) {
             return Err(io::ErrorKind::WouldBlock.into());
-        };
-        let count = datagram.len().min(into.len());
-        if let (Some(to), Some(from)) = (into.get_mut(..count), datagram.get(..count)) {
+        }
+        let count = self.arrived.len().min(into.len());
+        if let (Some(to), Some(from)) = (into.get_mut(..count), self.arrived.get(..count)) {
             to.copy_from_slice(from);
         }
         Ok(count)

@@ -82,6 +82,12 @@ fn is_whole(datagram: &[u8]) -> bool {
     true
 }
 
+/// Returns whether a datagram is one record and no more.
+pub(crate) fn is_one_record(datagram: &[u8]) -> bool {
+    let mut rest = Cursor(datagram);
+    rest.record().is_some() && rest.0.is_empty()
+}
+
 /// Returns whether a datagram may go to a handshake under way: what is under keys in it is no
 /// larger than a Finished message. libssl keeps up to a hundred records of an epoch that has not
 /// begun, which would be more than a megabyte for each half-open handshake.

@@ -52,5 +52,10 @@ pub use pair::{Ending, Pair, Side};
 mod process;
 pub use process::{Process, free_port};
 
+mod kdc;
+pub use kdc::{Domain, Elsewhere, Kdc, Realm, elsewhere, peer_of_elsewhere, within};
+mod stage;
+pub use stage::{Seen, on_stage};
+
 mod clock;
 pub use clock::now;

@@ -177,13 +177,15 @@ impl Scene {
         }
     }
 
-    /// Makes the client.
+    /// Makes the client, which offers a proof inside the connection as its policy says of Kerberos.
     ///
     /// # Panics
     ///
     /// If it cannot start.
     pub fn client(&self) -> Engine {
-        Engine::client(&self.client_config(), self.asked(), self.now).expect("the client starts")
+        let offer = self.client_policy.kerberos().client.unwrap_or_default();
+        Engine::client_offering(&self.client_config(), self.asked(), offer, self.now)
+            .expect("the client starts")
     }
 
     /// Makes the server.

@@ -48,6 +48,15 @@ pub fn wait(
     }
 }
 
+/// Returns whether something went wrong with a descriptor that its next call will tell (POLLERR of
+/// poll(2)); it waits for nothing, and leaves the error where it is.
+pub fn has_error(descriptor: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::new(&descriptor, PollFlags::empty())];
+    let answered = rustix::event::poll(&mut polled, Some(&timespec(Duration::ZERO)));
+    let [polled] = polled;
+    answered.is_ok_and(|count| count > 0) && polled.revents().contains(PollFlags::ERR)
+}
+
 /// A set of descriptors and one alarm, of which the next that is ready can be asked for, by any
 /// number of threads at once (epoll(7), timerfd_create(2)).
 #[derive(Debug)]

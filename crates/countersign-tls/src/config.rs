@@ -12,17 +12,27 @@ use rustls::version::{TLS12, TLS13};
 use rustls_pki_types::UnixTime;
 
 use crate::credential::{Credential, TrustAnchors};
+use crate::exporter::Capture;
 use crate::provider::provider;
-use crate::scope;
 use crate::verify::Verifier;
+use crate::{scope, withhold};
+
+/// The protocol by which two ends agree on a proof inside the connection (ALPN, RFC 7301).
+pub const PROOF_PROTOCOL: &[u8] = b"countersign-krb5/1";
 
 /// What all clients of one generation share.
 #[derive(Clone, Debug)]
-pub struct ClientConfig(pub(crate) Arc<rustls::ClientConfig>);
+pub struct ClientConfig {
+    /// TLS 1.2 may come out of it.
+    pub(crate) is_lax: bool,
+    pub(crate) plain: Arc<rustls::ClientConfig>,
+    /// The same, but it offers a proof inside the connection.
+    pub(crate) proving: Arc<rustls::ClientConfig>,
+}
 
 impl ClientConfig {
     /// Builds it; the credential, if any, is shown to servers that ask for one, after they have
-    /// proved their name.
+    /// proved their name by a certificate.
     ///
     /// # Panics
     ///
@@ -30,19 +40,34 @@ impl ClientConfig {
     pub fn new(policy: &Policy, anchors: &TrustAnchors, credential: Option<&Credential>) -> Self {
         let verifier = Arc::new(Verifier::new(anchors.clone()));
         let builder = client_builder(policy).dangerous().with_custom_certificate_verifier(verifier);
-        let mut config = match credential {
+        let mut plain = match credential {
             Some(credential) => builder.with_client_cert_resolver(resolver(credential)),
             None => builder.with_no_client_auth(),
         };
-        config.resumption = Resumption::disabled();
-        config.require_ems = true;
-        Self(Arc::new(config))
+        plain.resumption = Resumption::disabled();
+        plain.require_ems = true;
+        plain.enable_secret_extraction = true;
+        plain.key_log = Arc::new(Capture);
+        let mut proving = plain.clone();
+        proving.alpn_protocols = vec![PROOF_PROTOCOL.to_vec()];
+        if let Some(credential) = credential {
+            proving.client_auth_cert_resolver = withhold::resolver(credential);
+        }
+        let is_lax = policy.allows_tls12();
+        Self { is_lax, plain: Arc::new(plain), proving: Arc::new(proving) }
     }
 }
 
 /// What all connections to a listener of one generation share.
 #[derive(Clone, Debug)]
-pub struct ServerConfig(pub(crate) Arc<rustls::ServerConfig>);
+pub struct ServerConfig {
+    /// TLS 1.2 may come out of the plain one.
+    pub(crate) is_lax: bool,
+    /// For clients that know us by our certificate.
+    pub(crate) plain: Option<Arc<rustls::ServerConfig>>,
+    /// For clients that offer a proof inside the connection.
+    pub(crate) proving: Arc<rustls::ServerConfig>,
+}
 
 impl ServerConfig {
     /// Builds it.
@@ -51,15 +76,43 @@ impl ServerConfig {
     ///
     /// Never: the provider supports the versions asked for.
     pub fn new(policy: &Policy, anchors: &TrustAnchors, credential: &Credential) -> Self {
-        let verifier = Arc::new(Verifier::new(anchors.clone()));
-        let mut config = server_builder(policy)
-            .with_client_cert_verifier(verifier)
-            .with_cert_resolver(resolver(credential));
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-        config.require_ems = true;
-        Self(Arc::new(config))
+        let plain = Some(Arc::new(server(server_builder(versions(policy)), anchors, credential)));
+        let is_lax = policy.allows_tls12();
+        Self { is_lax, plain, ..Self::for_proofs_only(anchors, credential) }
     }
+
+    /// Builds it for a server that has no certificate whose name anyone would believe: clients that
+    /// do not offer a proof inside the connection are refused.
+    ///
+    /// # Panics
+    ///
+    /// Never: the provider supports TLS 1.3.
+    pub fn for_proofs_only(anchors: &TrustAnchors, credential: &Credential) -> Self {
+        let mut proving = server(server_builder(TLS13_ONLY), anchors, credential);
+        proving.alpn_protocols = vec![PROOF_PROTOCOL.to_vec()];
+        Self { is_lax: false, plain: None, proving: Arc::new(proving) }
+    }
+
+    /// Returns whether it serves clients that know us by our certificate.
+    pub fn proves_by_certificate(&self) -> bool {
+        self.plain.is_some()
+    }
+}
+
+fn server(
+    builder: rustls::ConfigBuilder<rustls::ServerConfig, rustls::WantsVerifier>,
+    anchors: &TrustAnchors,
+    credential: &Credential,
+) -> rustls::ServerConfig {
+    let verifier = Arc::new(Verifier::new(anchors.clone()));
+    let mut config =
+        builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver(credential));
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.require_ems = true;
+    config.enable_secret_extraction = true;
+    config.key_log = Arc::new(Capture);
+    config
 }
 
 fn client_builder(
@@ -71,18 +124,20 @@ fn client_builder(
 }
 
 fn server_builder(
-    policy: &Policy,
+    versions: &[&'static SupportedProtocolVersion],
 ) -> rustls::ConfigBuilder<rustls::ServerConfig, rustls::WantsVerifier> {
     rustls::ServerConfig::builder_with_details(provider(), Arc::new(ScopedTime))
-        .with_protocol_versions(versions(policy))
+        .with_protocol_versions(versions)
         .expect("the provider has suites and groups for TLS 1.2 and 1.3")
 }
 
 fn versions(policy: &Policy) -> &'static [&'static SupportedProtocolVersion] {
-    const STRICT: &[&SupportedProtocolVersion] = &[&TLS13];
     const LAX: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
-    if policy.allows_tls12() { LAX } else { STRICT }
+    if policy.allows_tls12() { LAX } else { TLS13_ONLY }
 }
+
+/// Proofs inside the connection are bound to it by the exporter of TLS 1.3 (RFC 9266).
+const TLS13_ONLY: &[&SupportedProtocolVersion] = &[&TLS13];
 
 fn resolver(credential: &Credential) -> Arc<SingleCertAndKey> {
     Arc::new(SingleCertAndKey::from(rustls::sign::CertifiedKey::clone(&credential.key)))

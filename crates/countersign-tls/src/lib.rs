@@ -8,6 +8,10 @@
 //!                                └── poll ──▶ Evidence, once, before any plaintext
 //! ```
 //!
+//! Two ends may agree (by ALPN) on a proof inside the connection, such as Kerberos'. After the
+//! handshake `poll` then says so, and between that and the evidence only the proof's own bytes
+//! pass, by `proof_input` and `seal_proof`. What they mean is not known here.
+//!
 //! TLS 1.3 over rustls and aws-lc-rs, TLS 1.2 only where policy opts in; AEAD suites only,
 //! X25519MLKEM768 preferred; no resumption, no early data. Chains are verified by rustls-webpki;
 //! which name a good certificate proves is decided in `names.rs`, after the chain, so that
@@ -21,19 +25,27 @@
 #![warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr)]
 
 mod config;
-pub use config::{ClientConfig, ServerConfig};
+pub use config::{ClientConfig, PROOF_PROTOCOL, ServerConfig};
 
 mod credential;
 pub use credential::{Credential, CredentialError, TrustAnchors};
 
 mod engine;
-pub use engine::{Engine, Opened, Output};
+pub use engine::{Engine, Opened, Output, ProofBinding, Proven};
 
 mod error;
+
+mod exporter;
+
+mod handshake;
+
+mod link;
 
 mod names;
 
 mod provider;
+
+mod record;
 
 mod san;
 pub use san::{AlternativeName, KerberosName, encode};
@@ -43,3 +55,5 @@ pub use scope::{Answer, Question};
 
 mod verify;
 pub use verify::verify_peer;
+
+mod withhold;

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use countersign_core::{Admission, Asked, HandshakeError, ProvedPeer, Timestamp};
 
+use crate::exporter::ExporterSecret;
+
 /// What a connection wants to know of its peer.
 #[non_exhaustive]
 #[derive(Clone, Debug)]
@@ -19,6 +21,19 @@ pub enum Question {
     IsServer(Asked),
     /// We are the server: may the client at this address come in?
     MayConnect(Arc<Admission>, SocketAddr),
+    /// As [`Self::IsServer`], but a proof inside the connection may stand in for the certificate,
+    /// so the verdict on it is deferred.
+    MayBeServer(Asked),
+    /// As [`Self::MayConnect`], of a client that will prove itself inside the connection: what else
+    /// does its certificate prove? Whether it may come in is judged over both.
+    WhoElse(Arc<Admission>, SocketAddr),
+}
+
+impl Question {
+    /// Returns whether a certificate that does not do is noted, and ends nothing yet.
+    pub(crate) fn defers(&self) -> bool {
+        matches!(self, Self::MayBeServer(_) | Self::WhoElse(..))
+    }
 }
 
 /// What the peer's certificate proved.
@@ -36,6 +51,10 @@ pub struct Answer {
 pub(crate) struct Outcome {
     pub(crate) answer: Option<Answer>,
     pub(crate) refusal: Option<HandshakeError>,
+    /// Why the certificate does not do, where that ends nothing yet.
+    pub(crate) deferred: Option<HandshakeError>,
+    /// What keying material is exported from.
+    pub(crate) exporter: Option<ExporterSecret>,
 }
 
 struct Scope {
@@ -57,15 +76,18 @@ impl Drop for Leave {
     }
 }
 
-/// Runs `call` at the time `now` for a connection that asks `question`, if it still asks one.
+/// Runs `call` at the time `now` for a connection that asks `question`, if it still asks one;
+/// `deferred` is what an earlier call has left.
 pub(crate) fn enter<T>(
     question: Option<&Arc<Question>>,
     now: Timestamp,
+    deferred: Option<HandshakeError>,
     call: impl FnOnce() -> T,
 ) -> (T, Outcome) {
     let _leave = Leave;
     SCOPE.with_borrow_mut(|slot| {
-        *slot = Some(Scope { question: question.cloned(), now, outcome: Outcome::default() });
+        let outcome = Outcome { deferred, ..Outcome::default() };
+        *slot = Some(Scope { question: question.cloned(), now, outcome });
     });
     let result = call();
     let scope = SCOPE.with_borrow_mut(Option::take);
@@ -80,6 +102,29 @@ pub(crate) fn now() -> Option<Timestamp> {
 /// Returns the question of the call under way.
 pub(crate) fn question() -> Option<Arc<Question>> {
     SCOPE.with_borrow(|slot| slot.as_ref().and_then(|scope| scope.question.clone()))
+}
+
+/// Returns why the peer's certificate does not do, if that was found and ended nothing yet.
+pub(crate) fn deferred() -> Option<HandshakeError> {
+    SCOPE.with_borrow(|slot| slot.as_ref().and_then(|scope| scope.outcome.deferred.clone()))
+}
+
+/// Leaves a verdict that ends nothing yet.
+pub(crate) fn defer(verdict: HandshakeError) {
+    SCOPE.with_borrow_mut(|slot| {
+        if let Some(scope) = slot {
+            scope.outcome.deferred = Some(verdict);
+        }
+    });
+}
+
+/// Leaves the exporter secret.
+pub(crate) fn keep(secret: ExporterSecret) {
+    SCOPE.with_borrow_mut(|slot| {
+        if let Some(scope) = slot {
+            scope.outcome.exporter = Some(secret);
+        }
+    });
 }
 
 /// Leaves what a verifier found.

@@ -36,7 +36,13 @@ impl Verifier {
     ) -> Result<(), Error> {
         let found = match (scope::question(), scope::now()) {
             (Some(question), Some(now)) => {
-                judge(&self.anchors, leaf, intermediates, &question, now)
+                match judge(&self.anchors, leaf, intermediates, &question, now) {
+                    Err(verdict) if question.defers() => {
+                        scope::defer(verdict);
+                        return Ok(());
+                    }
+                    found => found,
+                }
             }
             _ => Err(HandshakeError::OurSide { what: "no question was asked".to_owned() }),
         };
@@ -70,8 +76,8 @@ fn judge(
     now: Timestamp,
 ) -> Result<Answer, HandshakeError> {
     let usage = match question {
-        Question::IsServer(_) => KeyUsage::server_auth(),
-        Question::MayConnect(..) => KeyUsage::client_auth(),
+        Question::IsServer(_) | Question::MayBeServer(_) => KeyUsage::server_auth(),
+        Question::MayConnect(..) | Question::WhoElse(..) => KeyUsage::client_auth(),
     };
     let bad = |why: String| HandshakeError::BadCertificate { why };
     let (_, parsed) = X509Certificate::from_der(leaf)
@@ -92,7 +98,8 @@ fn judge(
     let stated = StatedNames::read(&parsed, constrained).map_err(bad)?;
     let mut names = stated.proved();
     match question {
-        Question::IsServer(Asked::Name { name, .. }) => {
+        Question::IsServer(Asked::Name { name, .. })
+        | Question::MayBeServer(Asked::Name { name, .. }) => {
             let proved =
                 stated.prove(name, &certificate).map_err(|why| HandshakeError::WrongPeer {
                     asked: Box::new(name.clone()),
@@ -103,7 +110,9 @@ fn judge(
             names.insert(0, proved);
         }
         Question::IsServer(Asked::AnyTrusted) => {}
-        Question::IsServer(_) => {
+        // Judged once the proof inside the connection is there.
+        Question::WhoElse(..) => {}
+        Question::IsServer(_) | Question::MayBeServer(_) => {
             return Err(HandshakeError::OurSide { what: "an unknown question".to_owned() });
         }
         Question::MayConnect(admission, address) => {
@@ -215,6 +224,12 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        // There are no proofs inside TLS 1.2 that could stand in for a certificate.
+        if let Some(verdict) = scope::deferred() {
+            let error = to_rustls(&verdict);
+            scope::report(Err(verdict));
+            return Err(error);
+        }
         let algorithms = provider().signature_verification_algorithms;
         verify_tls12_signature(message, certificate, signed, &algorithms)
     }
@@ -284,6 +299,7 @@ impl ClientCertVerifier for Verifier {
 fn demand() -> ClientCertificates {
     match scope::question().as_deref() {
         Some(Question::MayConnect(admission, _)) => admission.demand(),
+        Some(Question::WhoElse(admission, _)) => admission.demand_beside_ticket(),
         _ => ClientCertificates::Require,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,9 +10,11 @@ use countersign_tls::{ClientConfig, Credential, ServerConfig, TrustAnchors};
 use rustix::io::Errno;
 use rustls_pki_types::CertificateDer;
 
-use crate::core::{IdentityRule, PeerName, Policy, TrustRule};
+use crate::core::{IdentityRule, KerberosUse, PeerName, Policy, TrustRule};
 use crate::error::Error;
 use crate::identity::{self, IdentityError, Stamp, Store, variable};
+use crate::kerberos::{self, KerberosFiles};
+use crate::rights;
 
 /// Who we are, whom we believe, and what the administrator demands.
 ///
@@ -57,6 +59,9 @@ pub(crate) struct Generation {
     pub(crate) server: Option<ServerConfig>,
     pub(crate) credential: Option<Credential>,
     pub(crate) anchors: TrustAnchors,
+    pub(crate) kerberos: KerberosFiles,
+    /// What datagrams of the usual size need, made when the first socket needs it.
+    pub(crate) datagrams: OnceLock<countersign_dtls::Config>,
     /// The policy files that there were; from now on they must be.
     policy_files: Vec<PathBuf>,
 }
@@ -159,7 +164,8 @@ impl Context {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         if self.looks && state.looked.elapsed() >= LOOK {
             state.looked = Instant::now();
-            state.look(sources);
+            // As the process, also while this thread acts for a peer, who may not read them.
+            rights::as_process(|| state.look(sources));
         }
         state.current.clone()
     }
@@ -209,7 +215,9 @@ impl State {
             return;
         }
         let number = self.current.number + u64::from(before != self.stamp);
-        match sources.load(number, &self.current.policy_files) {
+        let loaded = sources.load(number, &self.current.policy_files);
+        let loaded = loaded.and_then(|next| next.serves_as_well_as(&self.current).map(|()| next));
+        match loaded {
             Ok(next) if sources.stamp(&next.policy) == before => {
                 self.current = Arc::new(next);
                 self.stamp = before;
@@ -220,6 +228,18 @@ impl State {
             Ok(_) => {}
             Err(error) => self.failure = Some(Arc::new(error)),
         }
+    }
+}
+
+impl Generation {
+    /// Reads the keytab if servers live by that of the generation `before`, so that a broken one is
+    /// found before it is taken.
+    fn serves_as_well_as(&self, before: &Self) -> Result<(), Error> {
+        let is_off = self.policy.kerberos().server.unwrap_or_default() == KerberosUse::Off;
+        if before.kerberos.is_serving() && !is_off {
+            self.kerberos.server()?;
+        }
+        Ok(())
     }
 }
 
@@ -339,8 +359,29 @@ impl Sources {
             None => self.load_anchors(&policy)?,
         };
         let client = ClientConfig::new(&policy, &anchors, credential.as_ref());
-        let server = credential.as_ref().map(|own| ServerConfig::new(&policy, &anchors, own));
-        Ok(Generation { number, policy, client, server, credential, anchors, policy_files })
+        let server = match &credential {
+            Some(own) => Some(ServerConfig::new(&policy, &anchors, own)),
+            // A server that proves itself by its keytab shows some certificate, because TLS needs
+            // one; nobody has to believe it.
+            None if policy.kerberos().server.unwrap_or_default() != KerberosUse::Off => {
+                let nobody = identity::throw_away_credential()?;
+                Some(ServerConfig::for_proofs_only(&anchors, &nobody))
+            }
+            None => None,
+        };
+        let kerberos = KerberosFiles::new(policy.kerberos());
+        let datagrams = OnceLock::new();
+        Ok(Generation {
+            number,
+            policy,
+            client,
+            server,
+            credential,
+            anchors,
+            kerberos,
+            datagrams,
+            policy_files,
+        })
     }
 
     /// Reads the policy, and says which files it is made of.
@@ -407,6 +448,7 @@ impl Sources {
             paths.extend([certificate.clone(), key.clone()]);
         }
         paths.extend(policy.trust().anchors);
+        paths.extend(kerberos::keytab(policy.kerberos()));
         if let Some(store) = self.any_store() {
             paths.extend(store.watched());
         }

@@ -3,8 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::core::{Fault, HandshakeError, NameError, PlanError, PolicyError, WsaError};
+use crate::core::{
+    Fault, HandshakeError, KerberosFailure, NameError, PlanError, PolicyError, WsaError,
+};
 use crate::identity::IdentityError;
+use crate::rights::RightsError;
 
 /// Why an operation on a socket failed: what happened (`Display`), who must act
 /// ([`Self::fault`]), and what to try ([`Self::hint`]).
@@ -30,12 +33,18 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// Our own tickets or keys cannot be used.
+    #[error(transparent)]
+    Kerberos(#[from] KerberosFailure),
     /// A text is not a name.
     #[error(transparent)]
     Name(#[from] NameError),
     /// A listener has no certificate to show.
     #[error("cannot listen: there is no certificate to prove who we are")]
     NoCertificate,
+    /// A listener is to prove itself by Kerberos, and no policy says as which service.
+    #[error("cannot listen: Kerberos is to prove who we are, and no service is named")]
+    NoService,
     /// The operation is not legal in this state of the socket.
     #[error("cannot {doing}: {why}")]
     Order {
@@ -52,6 +61,9 @@ pub enum Error {
     /// The policy cannot be read.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// Nobody can act with the rights of the peer.
+    #[error(transparent)]
+    Rights(#[from] RightsError),
 }
 
 impl Error {
@@ -69,11 +81,13 @@ impl Error {
                 io::ErrorKind::InvalidInput => Fault::Caller,
                 _ => Fault::Host,
             },
+            Self::Kerberos(error) => error.fault(),
             Self::Name(error) => error.fault(),
-            Self::NoCertificate => Fault::Host,
+            Self::NoCertificate | Self::NoService => Fault::Host,
             Self::Order { .. } => Fault::Caller,
             Self::Plan(error) => error.fault(),
             Self::Policy(error) => error.fault(),
+            Self::Rights(error) => error.fault(),
         }
     }
 
@@ -103,7 +117,13 @@ impl Error {
                 _ => "run `countersign doctor`",
             }
             .to_owned(),
+            Self::Kerberos(error) => error.hint(),
             Self::Name(error) => error.hint().to_owned(),
+            Self::NoService => {
+                "name the services of this server in the policy: kerberos.services = \
+                 [\"class/host\"]"
+                    .to_owned()
+            }
             Self::NoCertificate => {
                 "make one with `countersign identity issue NAME`, or name certificate and key in \
                  the policy's [identity]"
@@ -114,6 +134,7 @@ impl Error {
             }
             Self::Plan(error) => error.hint().to_owned(),
             Self::Policy(error) => error.hint().to_owned(),
+            Self::Rights(error) => error.hint(),
         }
     }
 
@@ -121,7 +142,10 @@ impl Error {
     pub fn wsa(&self) -> WsaError {
         match self {
             Self::Handshake { source, .. } => source.wsa(),
-            Self::Identity(_) | Self::NoCertificate | Self::Policy(_) => WsaError::Acces,
+            Self::Identity(_) | Self::NoCertificate | Self::NoService | Self::Policy(_) => {
+                WsaError::Acces
+            }
+            Self::Kerberos(error) => error.wsa(),
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::AddrInUse => WsaError::AddrInUse,
                 io::ErrorKind::ConnectionAborted => WsaError::ConnAborted,
@@ -137,6 +161,7 @@ impl Error {
             Self::Name(error) => error.wsa(),
             Self::Order { wsa, .. } => *wsa,
             Self::Plan(error) => error.wsa(),
+            Self::Rights(error) => error.wsa(),
         }
     }
 
@@ -157,9 +182,14 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
             Error::Handshake { source, .. } => match source {
-                HandshakeError::TimedOut { .. } => io::ErrorKind::TimedOut,
+                HandshakeError::TimedOut { .. }
+                | HandshakeError::Kerberos(KerberosFailure::TimedOut { .. }) => {
+                    io::ErrorKind::TimedOut
+                }
                 HandshakeError::Truncated => io::ErrorKind::UnexpectedEof,
-                HandshakeError::RefusedByPeer { .. } => io::ErrorKind::ConnectionAborted,
+                HandshakeError::Changed { .. } | HandshakeError::RefusedByPeer { .. } => {
+                    io::ErrorKind::ConnectionAborted
+                }
                 HandshakeError::Protocol { .. } | HandshakeError::NotTls { .. } => {
                     io::ErrorKind::InvalidData
                 }
@@ -167,9 +197,12 @@ impl From<Error> for io::Error {
             },
             Error::Io { source, .. } => source.kind(),
             Error::Name(_) | Error::Order { .. } | Error::Policy(_) => io::ErrorKind::InvalidInput,
-            Error::Identity(_) | Error::NoCertificate | Error::Plan(_) => {
-                io::ErrorKind::PermissionDenied
-            }
+            Error::Identity(_)
+            | Error::Kerberos(_)
+            | Error::NoCertificate
+            | Error::NoService
+            | Error::Plan(_)
+            | Error::Rights(_) => io::ErrorKind::PermissionDenied,
         };
         Self::new(kind, error)
     }

@@ -36,15 +36,19 @@ mod context;
 pub use context::{Context, ContextBuilder};
 
 mod datagram;
-pub use datagram::UdpSocket;
+pub use datagram::{Received, UdpSocket};
 
 mod error;
 pub use error::Error;
 
 pub mod identity;
 
+pub mod kerberos;
+
 mod listener;
 pub use listener::{Incoming, Refusal, TcpListener};
+
+pub mod rights;
 
 mod socket;
 pub use socket::Socket;

@@ -3,19 +3,26 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream as Tcp};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use countersign_kerberos::Done;
 use countersign_sys::{Exclusive, Interest, wait};
 use countersign_tls::Engine;
 
 use crate::clock;
 use crate::context::Generation;
 use crate::core::{
-    ClientPlan, Evidence, HandshakeError, Lifecycle, SecurityInfo, SecuritySettings, SocketKind,
+    Asked, Cleartext, ClientPlan, Credentials, Evidence, HandshakeError, KerberosFailure,
+    KerberosUse, Lifecycle, QueryAnswer, QueryTemplate, SecurityInfo, SecuritySettings, SocketKind,
     Stage, TargetTable, WsaError,
 };
+use crate::kerberos::{Holder, Party, Task};
 use crate::stream::{Advance, Channel, Handshake, Inbound};
 use crate::{Context, Error, Incoming, PeerName, TcpListener, TcpStream};
+
+#[cfg(feature = "tokio")]
+mod asynchronous;
 
 /// A TCP socket that is secured in stages, as Winsock's are.
 ///
@@ -60,7 +67,11 @@ pub struct Socket {
 enum State {
     Open(OwnedFd, Option<Exclusive>),
     Connecting(OwnedFd, SocketAddr, ConnectPlan),
+    /// TCP is connected, and another thread looks whether we have tickets.
+    Preparing(Box<Preparing>, SocketAddr),
     Handshaking(Box<Handshake>, Interest, SocketAddr),
+    /// Another thread does work for the handshake.
+    Working(Box<Handshake>, Task<Done>, SocketAddr),
     Stream(TcpStream),
     Listener(TcpListener),
     Spent,
@@ -70,7 +81,21 @@ enum State {
 #[derive(Debug)]
 struct ConnectPlan {
     plan: ClientPlan,
-    generation: std::sync::Arc<Generation>,
+    generation: Arc<Generation>,
+    /// What the program gave for this connection; wiped once it is used.
+    credentials: Option<Credentials>,
+}
+
+/// What is waited with until it is known whether we have tickets.
+#[derive(Debug)]
+struct Preparing {
+    socket: Tcp,
+    generation: Arc<Generation>,
+    asked: Asked,
+    cleartext: Cleartext,
+    party: Party,
+    tickets: Task<Result<Holder, KerberosFailure>>,
+    started: Instant,
 }
 
 impl Socket {
@@ -271,10 +296,12 @@ impl Socket {
             return Err(self.order("connect", WsaError::Inval));
         };
         self.life = life;
+        let credentials = self.settings.as_mut().and_then(SecuritySettings::take_credentials);
         let started = countersign_sys::start_connect(&descriptor, address)
             .map_err(Error::io(format!("connect to {address}")));
         self.or_failed(started)?;
-        self.state = State::Connecting(descriptor, address, ConnectPlan { plan, generation });
+        let plan = ConnectPlan { plan, generation, credentials };
+        self.state = State::Connecting(descriptor, address, plan);
         self.finish_connect()
     }
 
@@ -304,8 +331,13 @@ impl Socket {
             self.or_failed(connected)?;
             self.begin_handshake()?;
         }
-        while let State::Handshaking(..) = &self.state {
-            self.continue_handshake(handshake_time)?;
+        loop {
+            match &self.state {
+                State::Preparing(..) => self.continue_preparing(handshake_time)?,
+                State::Handshaking(..) => self.continue_handshake(handshake_time)?,
+                State::Working(..) => self.continue_working(handshake_time)?,
+                _ => break,
+            }
         }
         match self.state {
             State::Stream(_) => Ok(()),
@@ -324,6 +356,25 @@ impl Socket {
         self.life.query().map_err(|wsa| self.order("query", wsa))?;
         match &self.state {
             State::Stream(stream) => stream.query(),
+            _ => Err(self.order("query", WsaError::NotConn)),
+        }
+    }
+
+    /// Asks about the connection as `template` says; see [`TcpStream::query_with`]. Where the last
+    /// connection was refused, a template that asks for the ids learns why (SPEC 7.4).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::query`] and [`TcpStream::query_with`].
+    pub fn query_with(&self, template: &QueryTemplate) -> Result<QueryAnswer, Error> {
+        if let (Stage::Failed, true, Some(error)) =
+            (self.life.stage(), template.wants_sa_ids(), &self.failure)
+        {
+            return Ok(QueryAnswer::failed(error.clone()));
+        }
+        self.life.query().map_err(|wsa| self.order("query", wsa))?;
+        match &self.state {
+            State::Stream(stream) => stream.query_with(template),
             _ => Err(self.order("query", WsaError::NotConn)),
         }
     }
@@ -400,65 +451,30 @@ impl Socket {
         self.connected()?.shutdown(how)
     }
 
-    /// Returns the descriptor to wait on; none once a connection has failed. While a connection is
-    /// made anew in clear, it changes.
+    /// Returns the descriptor to wait on; none once a connection has failed. Ask for it anew after
+    /// each `WouldBlock`: it is another one while a ticket is waited for, and when a connection is
+    /// made anew in clear.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match &self.state {
             State::Open(descriptor, _) | State::Connecting(descriptor, ..) => {
                 Some(descriptor.as_fd())
             }
+            State::Preparing(preparing, _) => Some(preparing.tickets.as_fd()),
             State::Handshaking(handshake, ..) => Some(handshake.socket().as_fd()),
+            State::Working(_, task, _) => Some(task.as_fd()),
             State::Stream(stream) => Some(stream.as_fd()),
             State::Listener(listener) => Some(listener.as_fd()),
             State::Spent => None,
         }
     }
 
-    /// Returns the context that the socket goes by.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn context(&self) -> &Context {
-        &self.context
+    /// Returns the stream that it is, if it is connected.
+    pub(crate) fn as_stream(&self) -> Option<&TcpStream> {
+        self.connected().ok()
     }
 
-    /// Goes by this handle of its context from now on.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn replace_context(&mut self, context: Context) {
-        self.context = context.clone();
-        if let State::Listener(listener) = &mut self.state {
-            listener.replace_context(context);
-        }
-    }
-
-    /// Returns until when to wait for a connection whose present stage began at `entered`;
-    /// `None` is for ever.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn deadline(&self, entered: Instant) -> Option<Instant> {
-        let limits = self.context.current().policy.limits();
-        match &self.state {
-            State::Handshaking(handshake, ..) => {
-                let time = self.handshake_timeout.unwrap_or(limits.handshake_timeout);
-                handshake.deadline(time, limits.insecure_after)
-            }
-            _ => entered.checked_add(self.connect_timeout.unwrap_or(limits.connect_timeout)),
-        }
-    }
-
-    /// Acts on a deadline that is over. As [`Self::finish_connect`], since a peer that cannot do
-    /// security may still be met in clear, if that is permitted.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn expire(&mut self, address: SocketAddr) -> Result<(), Error> {
-        match std::mem::replace(&mut self.state, State::Spent) {
-            State::Handshaking(handshake, ..) => {
-                let policy = self.context.current().policy.limits().handshake_timeout;
-                let after = self.handshake_timeout.unwrap_or(policy);
-                self.settle(handshake.give_up(HandshakeError::TimedOut { after }), address)?;
-                self.finish_connect()
-            }
-            _ => {
-                let doing = format!("connect to {address}");
-                self.or_failed(Err(Error::io(doing)(io::ErrorKind::TimedOut.into())))
-            }
-        }
+    pub(crate) fn is_nonblocking(&self) -> bool {
+        self.nonblocking
     }
 
     fn connected(&self) -> io::Result<&TcpStream> {
@@ -470,27 +486,133 @@ impl Socket {
 
     /// Starts what the plan asks for on a connected socket.
     fn begin_handshake(&mut self) -> Result<(), Error> {
-        let State::Connecting(descriptor, address, ConnectPlan { plan, generation }) =
+        let State::Connecting(descriptor, address, ConnectPlan { plan, generation, credentials }) =
             std::mem::replace(&mut self.state, State::Spent)
         else {
             return Ok(());
         };
         let socket = Tcp::from(descriptor);
         match plan {
-            ClientPlan::Tls { asked, cleartext } => {
+            ClientPlan::Tls { asked, kerberos, cleartext } => {
                 let ready = socket.set_nodelay(true).map_err(Error::io("set the socket up"));
                 self.or_failed(ready)?;
-                let engine = Engine::client(&generation.client, asked, clock::now())
-                    .map_err(|source| Error::Handshake { peer: address, source });
-                let engine = self.or_failed(engine)?;
-                let handshake = Handshake::new(socket, engine, cleartext);
-                self.settle(handshake.advance(), address)
+                let service = match &asked {
+                    Asked::Name { name: PeerName::Service(service), .. } => Some(service.clone()),
+                    _ => None,
+                };
+                match service {
+                    Some(service) if kerberos != KerberosUse::Off => {
+                        let party = generation.kerberos.client(&service, credentials);
+                        let (party, credential) = self.or_refused(address, party)?;
+                        if kerberos == KerberosUse::Require {
+                            // There is no other way, so the tickets are looked for when they are
+                            // needed: one wait for another thread instead of two.
+                            let engine = Engine::client_offering(
+                                &generation.client,
+                                asked,
+                                kerberos,
+                                clock::now(),
+                            );
+                            let engine = self.or_refused(address, engine)?;
+                            let handshake = Handshake::new(socket, engine, cleartext);
+                            return self.settle(handshake.with_party(party).advance(), address);
+                        }
+                        let tickets = Task::start(move || credential.holder());
+                        let tickets = tickets.map_err(Error::io("start a thread for Kerberos"));
+                        let tickets = self.or_failed(tickets)?;
+                        let started = Instant::now();
+                        let preparing = Preparing {
+                            socket,
+                            generation,
+                            asked,
+                            cleartext,
+                            party,
+                            tickets,
+                            started,
+                        };
+                        self.state = State::Preparing(Box::new(preparing), address);
+                        Ok(())
+                    }
+                    _ => {
+                        let engine = Engine::client(&generation.client, asked, clock::now());
+                        let engine = self.or_refused(address, engine)?;
+                        self.settle(Handshake::new(socket, engine, cleartext).advance(), address)
+                    }
+                }
             }
             _ => {
                 self.opened(Channel::clear(socket, Inbound::default()));
                 Ok(())
             }
         }
+    }
+
+    /// Waits until it is known whether we have tickets, and begins: with an offer of Kerberos if
+    /// we do, without if we do not.
+    fn continue_preparing(&mut self, time: Duration) -> Result<(), Error> {
+        let State::Preparing(preparing, address) = std::mem::replace(&mut self.state, State::Spent)
+        else {
+            return Ok(());
+        };
+        let deadline = self.deadline(preparing.started.checked_add(time));
+        let waited = wait(preparing.tickets.as_fd(), Interest::Read, deadline);
+        let found = match preparing.tickets.take() {
+            Some(Ok(found)) => found,
+            Some(Err(error)) => {
+                let what = error.to_string();
+                return self.or_refused(address, Err(HandshakeError::OurSide { what }));
+            }
+            None if self.nonblocking || waited.is_ok() => {
+                self.state = State::Preparing(preparing, address);
+                return if self.nonblocking { Err(under_way()) } else { Ok(()) };
+            }
+            None => Err(KerberosFailure::TimedOut { after: time }),
+        };
+        let Preparing { socket, generation, asked, cleartext, party, started, .. } = *preparing;
+        let has_time = |holder: &Holder| holder.remaining.is_none_or(|left| !left.is_zero());
+        let offer = match found {
+            Ok(holder) if has_time(&holder) => KerberosUse::Prefer,
+            Err(failure @ KerberosFailure::TimedOut { .. }) => {
+                return self.or_refused(address, Err(failure));
+            }
+            _ => KerberosUse::Off,
+        };
+        let engine = Engine::client_offering(&generation.client, asked, offer, clock::now());
+        let engine = self.or_refused(address, engine)?;
+        let handshake = Handshake::new(socket, engine, cleartext).started_at(started);
+        let handshake = match offer {
+            KerberosUse::Off => handshake,
+            _ => handshake.with_party(party),
+        };
+        self.settle(handshake.advance(), address)
+    }
+
+    /// Waits for work of ours, and goes on.
+    fn continue_working(&mut self, time: Duration) -> Result<(), Error> {
+        let State::Working(handshake, task, address) =
+            std::mem::replace(&mut self.state, State::Spent)
+        else {
+            return Ok(());
+        };
+        let limits = self.context.current().policy.limits();
+        let deadline = self.deadline(handshake.deadline(time, limits.insecure_after));
+        let waited = wait(task.as_fd(), Interest::Read, deadline);
+        match task.take() {
+            Some(done) => self.settle(handshake.resume(done.ok()), address),
+            None if self.nonblocking || waited.is_ok() => {
+                self.state = State::Working(handshake, task, address);
+                if self.nonblocking { Err(under_way()) } else { Ok(()) }
+            }
+            None => {
+                let error = HandshakeError::TimedOut { after: time };
+                self.settle(handshake.give_up(error), address)
+            }
+        }
+    }
+
+    /// Returns until when to wait: not at all on a non-blocking socket.
+    fn deadline(&self, deadline: Option<Instant>) -> Option<Instant> {
+        if self.nonblocking { Some(Instant::now()) } else { deadline }
     }
 
     /// Waits as long as it may, and goes on.
@@ -506,13 +628,15 @@ impl Socket {
             handshake.deadline(time, self.context.current().policy.limits().insecure_after)
         };
         let waited = wait(handshake.socket().as_fd(), interest, deadline);
+        // A peer that sends without end is always ready, and has no more time for that.
+        let is_over = !self.nonblocking && deadline.is_some_and(|until| until <= Instant::now());
         match waited {
-            Ok(()) => self.settle(handshake.advance(), address),
+            Ok(()) if !is_over => self.settle(handshake.advance(), address),
             Err(_) if self.nonblocking => {
                 self.state = State::Handshaking(handshake, interest, address);
                 Err(under_way())
             }
-            Err(_) => {
+            _ => {
                 let error = HandshakeError::TimedOut { after: time };
                 self.settle(handshake.give_up(error), address)
             }
@@ -528,6 +652,13 @@ impl Socket {
             }
             Advance::Wait(handshake, interest) => {
                 self.state = State::Handshaking(handshake, interest, address);
+                Ok(())
+            }
+            Advance::Work(handshake, work) => {
+                let task = Task::start(move || work.run());
+                let task =
+                    self.or_failed(task.map_err(Error::io("start a thread for Kerberos")))?;
+                self.state = State::Working(handshake, task, address);
                 Ok(())
             }
             Advance::TryInClear => self.connect_in_clear(address),
@@ -557,16 +688,31 @@ impl Socket {
         let descriptor = self.or_failed(again)?;
         let plan = ClientPlan::Clear;
         let generation = self.context.current();
-        self.state = State::Connecting(descriptor, address, ConnectPlan { plan, generation });
+        let plan = ConnectPlan { plan, generation, credentials: None };
+        self.state = State::Connecting(descriptor, address, plan);
         self.finish_connect()
     }
 
     fn opened(&mut self, channel: Channel) {
-        let stream = TcpStream::new(channel);
+        let stream = TcpStream::new(channel, &self.context);
         // It cannot fail: the mode is a flag of ours.
         let _ = stream.set_nonblocking(self.nonblocking);
         self.state = State::Stream(stream);
         self.life.completed_connect(true);
+    }
+
+    /// As [`Self::or_failed`], for what the handshake came to.
+    fn or_refused<T>(
+        &mut self,
+        peer: SocketAddr,
+        result: Result<T, impl Into<HandshakeError>>,
+    ) -> Result<T, Error> {
+        let result = result.map_err(|source| {
+            let source = source.into();
+            self.failure = Some(source.clone());
+            Error::Handshake { peer, source }
+        });
+        self.or_failed(result)
     }
 
     fn or_failed<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use clap::Args;
 
-use super::{IdentityFiles, PolicyOption, TrustOption};
+use super::{IdentityFiles, PolicyOption, TicketOptions, TrustOption};
 
 /// Connect to a peer that must prove its name, and join it to stdin and stdout
 ///
@@ -29,6 +29,9 @@ Examples:
   Show who we are (the store must have a certificate for it), and believe one authority only:
     countersign connect postgres/db1.example.com 10.0.0.5:5432 \\
         --as alice@EXAMPLE.COM --trust /etc/ssl/prod-root.pem
+
+  A service of our Kerberos realm, with the ticket that kinit got; no certificates:
+    countersign connect --kerberos postgres/db1.example.com db1.example.com:5433
 
   What the peer proved, for a script:
     countersign connect --json db1.example.com 10.0.0.5:443 < /dev/null 2> evidence.json
@@ -143,6 +146,9 @@ pub(crate) struct ClientOptions {
 
     #[command(flatten)]
     pub(crate) files: IdentityFiles,
+
+    #[command(flatten)]
+    pub(crate) tickets: TicketOptions,
 
     #[command(flatten)]
     pub(crate) trust: TrustOption,

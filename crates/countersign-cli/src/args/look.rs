@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{PolicyOption, TrustOption};
+use super::{PolicyOption, TicketOptions, TrustOption};
 
 /// See the main job done, and every way in which it is refused
 ///
@@ -15,8 +15,15 @@ use super::{PolicyOption, TrustOption};
 Examples:
   For people, and for programs:
     countersign demo
-    countersign demo --json | jq '.scenarios[] | {name, outcome}'")]
-pub(crate) struct DemoArguments {}
+    countersign demo --json | jq '.scenarios[] | {name, outcome}'
+
+  No certificates, but tickets:
+    countersign demo --kerberos")]
+pub(crate) struct DemoArguments {
+    /// Show Kerberos instead, with a throw-away KDC (Debian: krb5-kdc, krb5-admin-server, krb5-user)
+    #[arg(long)]
+    pub(crate) kerberos: bool,
+}
 
 /// Show what would be done for an address, and which file says so
 ///
@@ -33,11 +40,22 @@ Examples:
     countersign explain 10.0.0.5:5432 --name postgres/db1.example.com
 
   Who may connect here, and what they will see:
-    countersign explain 0.0.0.0:5433 --listen --as postgres/db1.example.com")]
+    countersign explain 0.0.0.0:5433 --listen --as postgres/db1.example.com
+
+  Which local account acts for a client, by which rule, and where it may connect:
+    countersign explain --peer alice@EXAMPLE.COM")]
 pub(crate) struct ExplainArguments {
     /// The address: IP:PORT
-    #[arg(value_name = "ADDR")]
-    pub(crate) address: String,
+    #[arg(value_name = "ADDR", required_unless_present = "peer")]
+    pub(crate) address: Option<String>,
+
+    /// Say instead which local account acts for this peer, and where it may connect
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with_all = ["address", "listen", "name", "own_name", "danger_allow_insecure"]
+    )]
+    pub(crate) peer: Option<String>,
 
     /// We listen there, instead of connecting
     #[arg(long)]
@@ -52,6 +70,9 @@ pub(crate) struct ExplainArguments {
     pub(crate) own_name: Option<String>,
 
     #[command(flatten)]
+    pub(crate) tickets: TicketOptions,
+
+    #[command(flatten)]
     pub(crate) policy: PolicyOption,
 
     #[command(flatten)]
@@ -62,7 +83,7 @@ pub(crate) struct ExplainArguments {
     pub(crate) danger_allow_insecure: bool,
 }
 
-/// Check this host: policy, store, certificates, clock, and a handshake with itself
+/// Check this host: policy, store, certificates, clock, Kerberos, and a handshake with itself
 ///
 /// Each check is ok, a warning or a failure, and the last two say what to do. Exits with 1 if any
 /// check fails.
@@ -71,8 +92,18 @@ pub(crate) struct ExplainArguments {
 Examples:
   For people, and for programs:
     countersign doctor
-    countersign doctor --json | jq '.checks[] | select(.outcome != \"ok\")'")]
+    countersign doctor --json | jq '.checks[] | select(.outcome != \"ok\")'
+
+  Why does Kerberos not work: our ticket, the keytab, the KDC and the clock:
+    countersign doctor --kerberos --keytab /etc/postgres.keytab")]
 pub(crate) struct DoctorArguments {
+    #[command(flatten)]
+    pub(crate) tickets: TicketOptions,
+
+    /// Look at the keys in this keytab too, and whether a ticket fits them
+    #[arg(long, value_name = "FILE", help_heading = "Kerberos")]
+    pub(crate) keytab: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) policy: PolicyOption,
 }

@@ -5,7 +5,9 @@ mod connect;
 pub(crate) use connect::{ClientOptions, ConnectArguments, DatagramOptions, ForwardArguments};
 
 mod files;
-pub(crate) use files::{IdentityFiles, PolicyOption, TrustOption};
+pub(crate) use files::{
+    IdentityFiles, KerberosWord, KeytabOptions, PolicyOption, TicketOptions, TrustOption,
+};
 
 mod identity;
 pub(crate) use identity::{IdentityArguments, IdentityCommand};
@@ -25,7 +27,7 @@ use clap::{Parser, Subcommand};
 /// Sockets that name the peer they talk to, and prove it
 ///
 /// An IP address says where, not who. Countersign connects to a peer by the name that it must prove
-/// with a certificate, and the connection is authenticated and encrypted (TLS 1.3), or refused with
+/// with a certificate or by Kerberos, and the connection is authenticated and encrypted (TLS 1.3), or refused with
 /// a reason and a hint. Under any other name nothing is sent, not a byte.
 ///
 /// A name is a host (db1.example.com), a service on a host (postgres/db1.example.com), a user

@@ -5,18 +5,24 @@ use std::num::NonZeroU32;
 
 use clap::{ArgGroup, Args};
 
-use super::{DatagramOptions, IdentityFiles, PolicyOption, TrustOption};
+use super::{DatagramOptions, IdentityFiles, KeytabOptions, PolicyOption, TrustOption};
 
 /// Listen under a name, and hand authenticated clients to a program, a plain service, or an echo
 ///
 /// The certificate for NAME comes from the identity store, or from --certificate and --key, which must
-/// then prove NAME. Clients are asked for a certificate; those without one are served unless
+/// then prove NAME. With --keytab, clients that use Kerberos know NAME by its key instead, and are
+/// known by their tickets. Others are asked for a certificate; those without one are served unless
 /// --require-client-certificate, --allow or the policy says otherwise. Every client, served or
 /// refused, is a line in the log on stderr.
 ///
 /// A program started by --exec finds its peer on stdin and stdout, and in its environment
 /// COUNTERSIGN_PEER (the proved name, absent for a client that proved none), COUNTERSIGN_PROOF (how
 /// it was proved) and COUNTERSIGN_PEER_ADDRESS.
+///
+/// With --impersonate the program of each client runs as the local account that the policy's
+/// [[account]] rules choose for the client: with its user, groups and home, and nothing of this
+/// server's environment but the path and the language. Clients for whom nobody acts get none. This
+/// needs CAP_SETUID and CAP_SETGID.
 ///
 /// With --udp clients send datagrams (DTLS 1.2), and each has a plain UDP socket of its own to the
 /// service of --to, until both have been silent for --idle-ms. Those without a certificate are
@@ -36,9 +42,17 @@ Examples:
   One process for each client, which learns who it is:
     countersign serve hello/localhost --listen 7001 --exec sh -c 'echo hello $COUNTERSIGN_PEER'
 
+  The same, each process as the client's own account ([[account]] in the policy says which):
+    countersign serve files/localhost --listen 7001 --policy /etc/countersign/files.toml \\
+        --impersonate --exec sh
+
   A certificate of any authority:
     countersign serve www.example.com --listen 0.0.0.0:443 --to 127.0.0.1:8080 \\
         --certificate /etc/ssl/www.pem --key /etc/ssl/private/www.key
+
+  The keytab of a Kerberos realm, and no certificate at all; for users of the realm:
+    countersign serve postgres/db1.example.com --listen 0.0.0.0:5433 --to 127.0.0.1:5432 \\
+        --keytab /etc/postgres.keytab --allow '*@EXAMPLE.COM'
 
   Protect a plain UDP service on this host:
     countersign serve statsd/m.example.com --udp --listen 0.0.0.0:8125 --to 127.0.0.1:8126"
@@ -70,6 +84,10 @@ pub(crate) struct ServeArguments {
     )]
     pub(crate) exec: Vec<OsString>,
 
+    /// Run it as the client's local account
+    #[arg(long, help_heading = "What clients reach")]
+    pub(crate) impersonate: bool,
+
     /// Serve only clients that prove a name of this pattern (repeatable): *, class/*.domain,
     /// */host, *@REALM, spiffe://domain/path/*, or a name
     #[arg(long, value_name = "PATTERN", help_heading = "Whom we believe")]
@@ -81,6 +99,9 @@ pub(crate) struct ServeArguments {
 
     #[command(flatten)]
     pub(crate) files: IdentityFiles,
+
+    #[command(flatten)]
+    pub(crate) keytab: KeytabOptions,
 
     #[command(flatten)]
     pub(crate) trust: TrustOption,

@@ -23,6 +23,18 @@ impl Output {
         }
     }
 
+    pub(crate) fn demo_of_kerberos_begins(&self, asked: &PeerName) {
+        if self.is_text() {
+            self.lines(vec![
+                format!("In each case the client asks for {asked}, and alice alone is let in.")
+                    .into(),
+                "The KDC is real and temporary; nobody has a certificate; nothing stays behind."
+                    .into(),
+                "".into(),
+            ]);
+        }
+    }
+
     pub(crate) fn demo_scenario(&self, scenario: &Scenario) {
         if self.is_text() {
             self.lines(text(scenario));
@@ -30,18 +42,31 @@ impl Output {
     }
 
     pub(crate) fn demo_ends(&self, scenarios: &[Scenario], time: Duration) {
+        let next = [
+            "Next, an authority of your own: countersign identity init",
+            "then a certificate for a name:  countersign identity issue NAME",
+        ];
+        self.sum_up(scenarios, time, &next);
+    }
+
+    pub(crate) fn demo_of_kerberos_ends(&self, scenarios: &[Scenario], time: Duration) {
+        let next = [
+            "Next, with a keytab of your realm: countersign serve NAME --keytab FILE …",
+            "and with a ticket (kinit):         countersign connect --kerberos NAME ADDR",
+        ];
+        self.sum_up(scenarios, time, &next);
+    }
+
+    fn sum_up(&self, scenarios: &[Scenario], time: Duration, next: &[&'static str]) {
         let good = scenarios.iter().filter(|scenario| scenario.is_as_expected).count();
         let all = scenarios.len();
         self.result(
             || {
                 let mark = if good == all { Mark::Good } else { Mark::Bad };
                 let sum = format!("{good} of {all} as expected, in {}", took(time));
-                vec![
-                    Line::marked(mark, sum),
-                    "".into(),
-                    "Next, an authority of your own: countersign identity init".into(),
-                    "then a certificate for a name:  countersign identity issue NAME".into(),
-                ]
+                let mut lines = vec![Line::marked(mark, sum), "".into()];
+                lines.extend(next.iter().map(|line| Line::from(*line)));
+                lines
             },
             || {
                 json!({
@@ -65,6 +90,7 @@ fn text(scenario: &Scenario) -> Vec<Line> {
             lines.push(format!("       connected to {}", evidence::who(evidence)).into());
             lines.push(format!("       protected by {}", evidence::protection(evidence)).into());
         }
+        Outcome::NotShown(why) => lines.push(format!("       not shown: {why}").into()),
         Outcome::Refused(why) => lines.push(format!("       refused: {why}").into()),
     }
     lines.extend(scenario.seen.iter().map(|seen| Line::from(format!("       {seen}"))));
@@ -75,6 +101,7 @@ fn text(scenario: &Scenario) -> Vec<Line> {
 fn to_json(scenario: &Scenario) -> Value {
     let (outcome, why, evidence) = match &scenario.outcome {
         Outcome::Connected(evidence) => ("connected", None, evidence.as_deref()),
+        Outcome::NotShown(why) => ("not-shown", Some(why), None),
         Outcome::Refused(why) => ("refused", Some(why), None),
     };
     json!({

@@ -33,6 +33,9 @@ pub(crate) fn json(evidence: Option<&Evidence>) -> Value {
     json!({
         "peer": evidence.peer().map(proved),
         "names": evidence.names().iter().map(proved).collect::<Vec<_>>(),
+        "application": evidence.application().map(proved),
+        "machine": evidence.machine().map(proved),
+        "groups": evidence.groups().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "asked": evidence.asked().map(ToString::to_string),
         "name_verified": evidence.is_peer_name_verified(),
         "protocol": evidence.mechanism().to_string(),

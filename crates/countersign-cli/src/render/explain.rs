@@ -1,6 +1,8 @@
 //! The plan for an address.
 
-use countersign::core::{Asked, Cleartext, ClientCertificates, ClientPlan, ServerPlan};
+use countersign::core::{
+    AllowRule, Asked, Cleartext, ClientCertificates, ClientPlan, KerberosUse, ServerPlan,
+};
 use serde_json::{Value, json};
 
 use super::output::{Line, Output};
@@ -19,15 +21,21 @@ struct Words {
     /// Who must prove what, and where that comes from.
     peer: Option<(String, String)>,
     cleartext: Option<&'static str>,
+    kerberos: Option<&'static str>,
 }
 
 fn words(explanation: &Explanation) -> Words {
     let tls = if explanation.allows_tls12 { "TLS 1.3 or 1.2" } else { "TLS 1.3" };
     match &explanation.decision {
-        Some(Decision::Connect(ClientPlan::Tls { asked, cleartext })) => Words {
+        Some(Decision::Connect(ClientPlan::Tls { asked, kerberos, cleartext })) => Words {
             plan: tls,
             peer: Some(of_asked(asked)),
             cleartext: Some(of_cleartext(*cleartext)),
+            kerberos: Some(match kerberos {
+                KerberosUse::Off => "not used: a certificate proves the name",
+                KerberosUse::Prefer => "a ticket proves the name if the peer uses Kerberos too",
+                KerberosUse::Require => "a ticket must prove the name",
+            }),
         },
         Some(Decision::Listen(ServerPlan::Tls { admission, cleartext })) => {
             let demand = match admission.demand() {
@@ -40,10 +48,15 @@ fn words(explanation: &Explanation) -> Words {
                 plan: tls,
                 peer: Some(("clients".to_owned(), demand.to_owned())),
                 cleartext: Some(of_cleartext(*cleartext)),
+                kerberos: Some(match admission.kerberos() {
+                    KerberosUse::Off => "not used: certificates prove names",
+                    KerberosUse::Prefer => "clients that use it prove themselves by a ticket alone",
+                    KerberosUse::Require => "refused without a ticket",
+                }),
             }
         }
-        Some(_) => Words { plan: "cleartext", peer: None, cleartext: None },
-        None => Words { plan: "none", peer: None, cleartext: None },
+        Some(_) => Words { plan: "cleartext", peer: None, cleartext: None, kerberos: None },
+        None => Words { plan: "none", peer: None, cleartext: None, kerberos: None },
     }
 }
 
@@ -75,13 +88,14 @@ fn text(it: &Explanation) -> Vec<Line> {
         Some((name, from)) => lines.add("peer", format!("must prove {name} (from {from})")),
         None => {}
     }
+    if let Some(kerberos) = words.kerberos {
+        lines.add("kerberos", kerberos);
+    }
     if let Some(cleartext) = words.cleartext {
         lines.add("cleartext", cleartext);
     }
     for gate in &it.gates {
-        let patterns: Vec<String> =
-            gate.iter().flat_map(|rule| &rule.peers).map(ToString::to_string).collect();
-        lines.add("allowed", patterns.join(", "));
+        lines.add("allowed", allowed(gate).join(", "));
     }
     let own = match &it.own {
         None => "nothing: no certificate is configured".to_owned(),
@@ -108,6 +122,13 @@ fn text(it: &Explanation) -> Vec<Line> {
         lines.add("policy", format!("{} ({state})", file.path.display()));
     }
     lines.0
+}
+
+/// Whom a gate lets in.
+fn allowed(gate: &[AllowRule]) -> Vec<String> {
+    let peers = gate.iter().flat_map(|rule| &rule.peers).map(ToString::to_string);
+    let groups = gate.iter().flat_map(|rule| &rule.groups);
+    peers.chain(groups.map(|group| format!("members of {group}"))).collect()
 }
 
 struct Lines(Vec<Line>);
@@ -147,11 +168,7 @@ fn to_json(it: &Explanation) -> Value {
         Some((name, from)) => (Some(name), Some(from), None),
         None => (None, None, None),
     };
-    let gates: Vec<Vec<String>> = it
-        .gates
-        .iter()
-        .map(|gate| gate.iter().flat_map(|rule| &rule.peers).map(ToString::to_string).collect())
-        .collect();
+    let gates: Vec<Vec<String>> = it.gates.iter().map(|gate| allowed(gate)).collect();
     let files: Vec<Value> = it
         .policy_files
         .iter()
@@ -168,6 +185,7 @@ fn to_json(it: &Explanation) -> Value {
         "asked": asked,
         "asked_from": asked_from,
         "clients": clients,
+        "kerberos": words.kerberos,
         "cleartext": words.cleartext,
         "allowed": gates,
         "own": own,

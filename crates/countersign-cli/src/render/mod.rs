@@ -11,6 +11,8 @@ mod evidence;
 
 mod explain;
 
+mod explain_peer;
+
 mod identity;
 
 mod output;
@@ -20,4 +22,4 @@ mod traffic;
 pub(crate) use traffic::Traffic;
 
 mod words;
-pub(crate) use words::from_now;
+pub(crate) use words::{from_now, span};

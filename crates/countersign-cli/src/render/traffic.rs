@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use countersign::rights::Account;
 use countersign::{Evidence, PeerName};
 use serde_json::{Value, json};
 
 use super::evidence;
 use super::output::{Line, Output, failure_json};
-use super::words::{size, took};
+use super::words::{self, size, took};
 use crate::failure::Failure;
 
 /// How much went through a connection, and how long it took.
@@ -68,6 +69,26 @@ impl Output {
                 vec![format!("accepted {from}: {who}; {protection}").into()]
             },
             || arrival("accepted", Some(from), evidence),
+        );
+    }
+
+    /// Logs as whom something is done for a client.
+    pub(crate) fn acting(&self, from: SocketAddr, peer: &PeerName, account: &Account) {
+        let (name, uid, groups) = (account.name(), account.uid(), account.groups());
+        self.event(
+            || {
+                let groups = words::list(&groups);
+                vec![
+                    format!("acting {from}: as {name} (uid {uid}, groups {groups}) for {peer}")
+                        .into(),
+                ]
+            },
+            || {
+                json!({
+                    "event": "acting", "address": from.to_string(), "peer": peer.to_string(),
+                    "account": super::explain_peer::account_json(account),
+                })
+            },
         );
     }
 

@@ -77,6 +77,12 @@ pub(crate) fn span(time: Duration) -> String {
     count(seconds, "second")
 }
 
+/// Returns numbers as a list.
+pub(super) fn list(numbers: &[u32]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    numbers.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

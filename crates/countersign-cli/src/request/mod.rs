@@ -8,8 +8,8 @@ pub(crate) use host::{HostRequest, Own};
 
 mod task;
 pub(crate) use task::{
-    Carried, Connect, Dial, Doctor, Explain, Forward, Generate, Identity, Idle, Linger, Serve,
-    Service, Task,
+    Carried, Connect, Demo, Dial, Doctor, Explain, ExplainPeer, Forward, Generate, Identity, Idle,
+    Linger, Rights, Serve, Service, Task,
 };
 
 use countersign::PeerName;

@@ -20,13 +20,21 @@ use crate::failure::Failure;
 #[derive(Debug)]
 pub(crate) enum Task {
     Connect(Connect),
-    Demo,
+    Demo(Demo),
     Doctor(Doctor),
     Explain(Explain),
+    ExplainPeer(ExplainPeer),
     Forward(Forward),
     Generate(Generate),
     Identity { home: Option<PathBuf>, identity: Identity },
     Serve(Serve),
+}
+
+/// What to show.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Demo {
+    Certificates,
+    Kerberos,
 }
 
 /// Join stdin and stdout to a peer.
@@ -79,8 +87,17 @@ pub(crate) struct Serve {
 #[derive(Clone, Debug)]
 pub(crate) enum Service {
     Echo,
-    Program { program: OsString, arguments: Vec<OsString> },
+    Program { program: OsString, arguments: Vec<OsString>, rights: Rights },
     Relay(Address),
+}
+
+/// As whom a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rights {
+    /// As the client's local account.
+    OfTheClient,
+    /// As we do.
+    Ours,
 }
 
 /// Let plain programs reach a secured peer.
@@ -113,6 +130,13 @@ pub(crate) struct Explain {
     pub(crate) settings: SecuritySettings,
 }
 
+/// Show who acts for a peer.
+#[derive(Debug)]
+pub(crate) struct ExplainPeer {
+    pub(crate) host: HostRequest,
+    pub(crate) peer: PeerName,
+}
+
 /// Check this host.
 #[derive(Debug)]
 pub(crate) struct Doctor {
@@ -136,11 +160,14 @@ impl Task {
         let home = typed.shared.home;
         Ok(match typed.command {
             Command::Connect(typed) => Self::Connect(Connect::new(home, typed)?),
-            Command::Demo(_) => Self::Demo,
-            Command::Doctor(typed) => {
-                Self::Doctor(Doctor { host: HostRequest::new(home, typed.policy) })
+            Command::Demo(typed) => {
+                Self::Demo(if typed.kerberos { Demo::Kerberos } else { Demo::Certificates })
             }
-            Command::Explain(typed) => Self::Explain(Explain::new(home, typed)?),
+            Command::Doctor(typed) => {
+                let host = HostRequest::new(home, typed.policy).with_tickets(typed.tickets);
+                Self::Doctor(Doctor { host: host.with_keys(typed.keytab) })
+            }
+            Command::Explain(typed) => Self::explain(home, typed)?,
             Command::Forward(typed) => Self::Forward(Forward::new(home, typed)?),
             Command::Generate(typed) => Self::Generate(match typed.kind {
                 GenerateKind::Completions { directory } => Generate::Completions(directory),
@@ -204,13 +231,23 @@ impl Serve {
             let what = "--exec cannot be used with --udp: a program reads a stream, not datagrams";
             return Err(Failure::usage(what, "name a plain UDP service with --to, or use --echo"));
         }
+        if typed.datagrams.udp && (typed.keytab.keytab.is_some() || typed.keytab.kerberos.is_some())
+        {
+            let what = "Kerberos cannot be used with --udp: it proves names inside TLS streams";
+            return Err(Failure::usage(what, "leave one of them out"));
+        }
         if typed.datagrams.udp && typed.once {
             let what = "--once cannot be used with --udp: datagrams have no end to wait for";
             return Err(Failure::usage(what, "leave one of them out"));
         }
+        if typed.impersonate && typed.exec.is_empty() {
+            let what = "--impersonate needs --exec: only a program can run as the client";
+            return Err(Failure::usage(what, "name a program with --exec, or leave it out"));
+        }
+        let rights = if typed.impersonate { Rights::OfTheClient } else { Rights::Ours };
         let mut words = typed.exec.into_iter();
         let service = match (words.next(), typed.to) {
-            (Some(program), _) => Service::Program { program, arguments: words.collect() },
+            (Some(program), _) => Service::Program { program, arguments: words.collect(), rights },
             (None, Some(to)) => Service::Relay(Address::to_connect(&to)?),
             (None, None) => Service::Echo,
         };
@@ -262,15 +299,32 @@ impl Identity {
     }
 }
 
+impl Task {
+    fn explain(home: Option<PathBuf>, mut typed: ExplainArguments) -> Result<Self, Failure> {
+        match (typed.peer.take(), typed.address.take()) {
+            (None, Some(address)) => Ok(Self::Explain(Explain::new(home, &address, typed)?)),
+            (Some(peer), _) => Ok(Self::ExplainPeer(ExplainPeer {
+                peer: peer_name("--peer", &peer)?,
+                host: HostRequest::new(home, typed.policy).trusting(typed.trust),
+            })),
+            (None, None) => {
+                let what = "there is neither an address nor --peer";
+                Err(Failure::usage(what, "say what to explain"))
+            }
+        }
+    }
+}
+
 impl Explain {
-    fn new(home: Option<PathBuf>, typed: ExplainArguments) -> Result<Self, Failure> {
-        let mut host = HostRequest::new(home, typed.policy).trusting(typed.trust);
+    fn new(home: Option<PathBuf>, address: &str, typed: ExplainArguments) -> Result<Self, Failure> {
+        let host = HostRequest::new(home, typed.policy).trusting(typed.trust);
+        let mut host = host.with_tickets(typed.tickets);
         if let Some(name) = typed.own_name {
             host.own = Own::Proving(peer_name("--as", &name)?);
         }
         Ok(Self {
             host,
-            address: Address::numeric(&typed.address)?,
+            address: Address::numeric(address)?,
             is_listening: typed.listen,
             name: typed.name.map(|name| peer_name("name", &name)).transpose()?,
             settings: settings(typed.danger_allow_insecure)?,

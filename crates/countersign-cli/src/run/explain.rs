@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use countersign::core::{
-    AllowRule, ClientPlan, Limits, Requirements, ServerPlan, TargetTable, Timestamp, TrustRule,
+    AllowRule, ClientPlan, KerberosUse, Limits, Requirements, ServerPlan, TargetTable, Timestamp,
+    TrustRule,
 };
 use countersign::{Error, PeerName};
 
@@ -73,8 +74,12 @@ pub(super) fn run(request: &Explain, output: &Output) -> Result<Verdict, Failure
     });
     let own = context.credential().map(|own| (host::names(own.names()), own.not_after()));
     let (decision, refusal) = match decided {
-        Ok(plan @ Decision::Listen(ServerPlan::Tls { .. })) if own.is_none() => {
-            (Some(plan), Some(Error::NoCertificate))
+        Ok(Decision::Listen(ServerPlan::Tls { admission, cleartext })) => {
+            let refusal = match admission.kerberos() {
+                KerberosUse::Off => own.is_none().then_some(Error::NoCertificate),
+                _ => policy.kerberos().lacks_services().then_some(Error::NoService),
+            };
+            (Some(Decision::Listen(ServerPlan::Tls { admission, cleartext })), refusal)
         }
         Ok(plan) => (Some(plan), None),
         Err(error) => (None, Some(error.into())),
@@ -97,7 +102,7 @@ pub(super) fn run(request: &Explain, output: &Output) -> Result<Verdict, Failure
     explanation.refusal.map_or(Ok(Verdict::AsExpected), |error| Err(error.into()))
 }
 
-fn policy_files(files: PolicyFiles) -> Vec<PolicyFile> {
+pub(super) fn policy_files(files: PolicyFiles) -> Vec<PolicyFile> {
     let all = files.optional.into_iter().chain(files.required);
     all.map(|path| PolicyFile { exists: path.exists(), path }).collect()
 }

@@ -4,8 +4,8 @@ use std::env;
 use std::path::PathBuf;
 
 use countersign::core::{IdentityRule, ProvedPeer};
-use countersign::identity::Store;
-use countersign::{Context, PeerName};
+use countersign::identity::{IdentityError, Store};
+use countersign::{Context, Error, PeerName};
 
 use crate::failure::Failure;
 use crate::request::{HostRequest, Own};
@@ -58,7 +58,15 @@ pub(super) fn context(request: &HostRequest) -> Result<Context, Failure> {
             {
                 return Ok(context);
             }
-            build(request, Some(IdentityRule::Store { name: name.clone() }))
+            match build(request, Some(IdentityRule::Store { name: name.clone() })) {
+                // Whoever uses Kerberos knows us by our key.
+                Err(Failure::Library(Error::Identity(
+                    IdentityError::NoCredential { .. }
+                    | IdentityError::NoAuthority { .. }
+                    | IdentityError::NoHome,
+                ))) if request.has_keytab => build(request, None),
+                built => built,
+            }
         }
     }
 }

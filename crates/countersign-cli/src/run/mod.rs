@@ -15,6 +15,9 @@ pub(crate) use doctor::Check;
 mod explain;
 pub(crate) use explain::{Decision, Explanation};
 
+mod explain_peer;
+pub(crate) use explain_peer::{Acting, PeerExplanation};
+
 mod forward;
 
 mod generate;
@@ -48,9 +51,10 @@ use crate::request::Task;
 pub(crate) fn run(task: Task, output: &Output) -> Result<Verdict, Failure> {
     match task {
         Task::Connect(request) => conversation::run(&request, output),
-        Task::Demo => demo::run(output),
+        Task::Demo(what) => demo::run(what, output),
         Task::Doctor(request) => Ok(doctor::run(&request, output)),
         Task::Explain(request) => explain::run(&request, output),
+        Task::ExplainPeer(request) => explain_peer::run(&request, output),
         Task::Forward(request) => forward::run(&request, output),
         Task::Generate(request) => generate::run(&request, output),
         Task::Identity { home, identity } => identity::run(home, identity, output),

@@ -4,6 +4,7 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
+use countersign::rights::may_impersonate;
 use countersign::{Context, Error, Incoming, TcpListener};
 
 use super::datagrams;
@@ -14,7 +15,7 @@ use super::slots::Slots;
 use crate::exit::Verdict;
 use crate::failure::Failure;
 use crate::render::Output;
-use crate::request::{Address, Carried, Serve};
+use crate::request::{Address, Carried, Rights, Serve, Service};
 
 /// Listens and serves, for ever or once.
 ///
@@ -24,6 +25,10 @@ use crate::request::{Address, Carried, Serve};
 pub(super) fn run(request: &Serve, output: &Output) -> Result<Verdict, Failure> {
     if let Carried::Datagrams(idle) = request.carried {
         return datagrams::serve(request, idle, output);
+    }
+    if let Service::Program { rights: Rights::OfTheClient, .. } = &request.service {
+        // Said now, and not to the first client.
+        may_impersonate().map_err(Error::from)?;
     }
     let context = host::context(&request.host)?;
     let listener = listen(&context, &request.listen)?;
@@ -51,7 +56,7 @@ pub(super) fn run(request: &Serve, output: &Output) -> Result<Verdict, Failure> 
             keep_alive(&stream);
             output.accepted(peer, stream.evidence());
             let context = &context;
-            let serve = move || service::serve(&request.service, stream, peer, context);
+            let serve = move || service::serve(&request.service, stream, peer, context, output);
             if request.is_once {
                 return serve().map(|()| Verdict::AsExpected);
             }

@@ -1,5 +1,6 @@
 //! What clients reach: an echo, a plain TCP service, or a program.
 
+use std::env;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream as PlainStream};
@@ -8,12 +9,14 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use countersign::{Context, TcpStream};
+use countersign::rights::{Account, PeerToken};
+use countersign::{Context, Error, TcpStream};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::join::{End, PIECE, Side, carry, join};
 use crate::failure::Failure;
-use crate::request::{Address, Service};
+use crate::render::Output;
+use crate::request::{Address, Rights, Service};
 
 /// Serves one client until both sides are done.
 ///
@@ -25,22 +28,16 @@ pub(super) fn serve(
     stream: TcpStream,
     peer: SocketAddr,
     context: &Context,
+    output: &Output,
 ) -> Result<(), Failure> {
     let client = Side { end: &stream, called: "the client" };
     let served = match service {
         Service::Echo => carry(client, client),
-        Service::Program { program, arguments } => {
-            let evidence = stream.evidence().and_then(|evidence| evidence.peer());
+        Service::Program { program, arguments, rights } => {
             let mut command = Command::new(program);
-            command.args(arguments).env("COUNTERSIGN_PEER_ADDRESS", peer.to_string());
-            match evidence {
-                Some(proved) => command
-                    .env("COUNTERSIGN_PEER", proved.name().to_string())
-                    .env("COUNTERSIGN_PROOF", proved.proof().to_string()),
-                // What we inherited speaks of somebody else.
-                None => command.env_remove("COUNTERSIGN_PEER").env_remove("COUNTERSIGN_PROOF"),
-            };
-            run_program(command, program, &stream)
+            command.args(arguments);
+            dress(&mut command, *rights, &stream, peer, output)
+                .and_then(|client| run_program(command, program, &stream, client))
         }
         Service::Relay(to) => relay(client, to, context),
     };
@@ -48,6 +45,36 @@ pub(super) fn serve(
         stream.abort();
     }
     served
+}
+
+/// Gives a program the environment that tells it of its client; returns the client's token if it is
+/// to run as the client.
+fn dress(
+    command: &mut Command,
+    rights: Rights,
+    stream: &TcpStream,
+    peer: SocketAddr,
+    output: &Output,
+) -> Result<Option<PeerToken>, Failure> {
+    let client = match rights {
+        Rights::Ours => None,
+        Rights::OfTheClient => {
+            let token = stream.impersonation_token()?;
+            let account = token.account().map_err(Error::from)?;
+            output.acting(peer, token.principal(), &account);
+            environment_of(&account, command);
+            Some(token)
+        }
+    };
+    command.env("COUNTERSIGN_PEER_ADDRESS", peer.to_string());
+    match stream.evidence().and_then(|evidence| evidence.peer()) {
+        Some(proved) => command
+            .env("COUNTERSIGN_PEER", proved.name().to_string())
+            .env("COUNTERSIGN_PROOF", proved.proof().to_string()),
+        // What we inherited speaks of somebody else.
+        None => command.env_remove("COUNTERSIGN_PEER").env_remove("COUNTERSIGN_PROOF"),
+    };
+    Ok(client)
 }
 
 fn relay(client: Side<'_>, to: &Address, context: &Context) -> Result<(), Failure> {
@@ -70,11 +97,17 @@ fn run_program(
     mut command: Command,
     program: &OsString,
     stream: &TcpStream,
+    rights: Option<PeerToken>,
 ) -> Result<(), Failure> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let shown = program.to_string_lossy();
-    let mut child = command.spawn().map_err(Failure::io(format!("start {shown}")))?;
-    let Some(running) = Program::of(&mut child) else { return Ok(()) };
+    let spawned = match &rights {
+        None => command.spawn(),
+        // What executes a program while the thread is the client starts it as the client.
+        Some(token) => token.impersonate(|_| command.spawn()).map_err(Error::from)?,
+    };
+    let mut child = spawned.map_err(Failure::io(format!("start {shown}")))?;
+    let Some(running) = Program::of(&mut child, rights) else { return Ok(()) };
     let client = Side { end: stream, called: "the client" };
     thread::scope(|scope| {
         let forth = thread::Builder::new().spawn_scoped(scope, || feed(client, &running));
@@ -90,6 +123,19 @@ fn run_program(
         let forth = forth.and_then(|thread| thread.join().unwrap_or(Ok(())));
         back.and(forth).and(ended)
     })
+}
+
+/// What a login would set, and of ours only what says nothing of us: the rest may hold our secrets.
+fn environment_of(account: &Account, command: &mut Command) {
+    const HARMLESS: [&str; 5] = ["PATH", "LANG", "LC_ALL", "TERM", "TZ"];
+    command.env_clear();
+    for name in HARMLESS {
+        if let Some(value) = env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command.env("USER", account.name()).env("LOGNAME", account.name());
+    command.env("HOME", account.home()).env("SHELL", account.shell());
 }
 
 /// Gives a program what the client sends. A program need not read all of it; the rest is thrown
@@ -121,13 +167,15 @@ struct Program {
     stdout: Mutex<ChildStdout>,
     /// Stands for this process even once it has ended, as its number does not.
     descriptor: Option<OwnedFd>,
+    /// Whose it is, if not ours.
+    rights: Option<PeerToken>,
 }
 
 impl Program {
-    fn of(child: &mut Child) -> Option<Self> {
+    fn of(child: &mut Child, rights: Option<PeerToken>) -> Option<Self> {
         let descriptor = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok();
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take()?);
-        Some(Self { stdin: Mutex::new(stdin), stdout: Mutex::new(stdout), descriptor })
+        Some(Self { stdin: Mutex::new(stdin), stdout: Mutex::new(stdout), descriptor, rights })
     }
 
     fn close_stdin(&self) {
@@ -155,7 +203,11 @@ impl End for Program {
     /// Whoever it was started for is gone.
     fn abort(&self) {
         if let Some(descriptor) = &self.descriptor {
-            let _ = pidfd_send_signal(descriptor, Signal::TERM);
+            let end = || pidfd_send_signal(descriptor, Signal::TERM);
+            // A server that is not root may not, but whose the program is may.
+            if let (Err(_), Some(token)) = (end(), &self.rights) {
+                let _ = token.impersonate(|_| end());
+            }
         }
     }
 }

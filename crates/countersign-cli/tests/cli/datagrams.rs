@@ -68,9 +68,28 @@ fn a_wrong_name_is_refused_with_both_names() {
 #[test]
 fn who_shows_no_certificate_is_not_served() {
     let session = session();
-    let server = session.serve("echo/localhost", &["--udp", "--echo"]);
-    let connect = ["connect", "echo/localhost", &server.at(), "--udp"];
-    session.run_with(&connect, b"hello").ended(3).wrote("").said(&["the peer refused us"]);
+    for service in [&["--udp", "--echo"][..], &["--udp", "--to", &answer()]] {
+        let mut server = session.serve("echo/localhost", service);
+        let connect = ["connect", "echo/localhost", &server.at(), "--udp"];
+        session.run_with(&connect, b"hello").ended(3).wrote("").said(&["the peer refused us"]);
+        server.logged("refused 127.0.0.1:");
+    }
+}
+
+#[test]
+fn a_client_of_a_service_that_was_idle_is_forgotten_and_makes_room() {
+    let session = session();
+    let more = ["--udp", "--to", &answer(), "--idle-ms", "4000", "--max-connections", "1"];
+    let mut server = session.serve("echo/localhost", &more);
+    let at = server.at();
+    let connect = ["connect", "echo/localhost", &at, "--udp", "--as", CLIENT, "--linger-ms", "800"];
+    session.run_with(&connect, b"one").success().wrote("got one");
+    // The first still has its lane.
+    session.run_with(&connect, b"two").success().wrote("");
+    server.logged("countersign: warning: 1 clients are served");
+    let served =
+        (0..50).any(|_| session.run_with(&connect, b"three").success().text() == "got three");
+    assert!(served);
 }
 
 #[test]

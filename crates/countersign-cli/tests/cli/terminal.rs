@@ -14,10 +14,10 @@ fn on_terminal(session: &Session, line: &str, variables: &[(&str, &str)]) -> Fin
 fn colours_are_for_those_who_want_them() {
     let session = Session::empty();
     let demo = on_terminal(&session, "$COMMAND demo", &[]).success().text();
-    assert!(demo.contains("\u{1b}[32m✓\u{1b}[0m 9 of 9 as expected"), "{demo}");
+    assert!(demo.contains("\u{1b}[32m✓\u{1b}[0m 10 of 10 as expected"), "{demo}");
     for variable in [("NO_COLOR", "1"), ("TERM", "dumb")] {
         let demo = on_terminal(&session, "$COMMAND demo", &[variable]).success().text();
-        assert!(demo.contains("✓ 9 of 9 as expected") && !demo.contains('\u{1b}'), "{demo}");
+        assert!(demo.contains("✓ 10 of 10 as expected") && !demo.contains('\u{1b}'), "{demo}");
     }
 }
 

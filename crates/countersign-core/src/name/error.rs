@@ -16,6 +16,14 @@ pub enum NameError {
         /// The part of the name.
         part: &'static str,
     },
+    /// A pattern or an account of `[[account]]` has braces where none are understood.
+    #[error(
+        "{pattern:?} has a {{capture}} where none is understood, or text that cannot stand there"
+    )]
+    BadCapture {
+        /// The pattern or the account as written.
+        pattern: String,
+    },
     /// The host is neither a DNS name nor an IP address.
     #[error("{host:?} is neither a DNS name nor an IP address: {why}")]
     BadHost {
@@ -87,6 +95,10 @@ impl NameError {
             }
             Self::BadStar { .. } => {
                 "understood are *, class/*.domain, */host, *@REALM and spiffe://domain/path/*"
+            }
+            Self::BadCapture { .. } => {
+                "understood are {user}@REALM, spiffe://domain/path/{name} and class/{label}.domain, \
+                 each capture once"
             }
             Self::BadPort { .. } => "to name a host and its port write host/NAME:PORT",
             _ => {

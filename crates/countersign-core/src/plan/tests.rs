@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::{Asked, Cleartext, ClientPlan, PlanError, ServerPlan};
+use super::{Asked, Cleartext, ClientPlan, KerberosBar, PlanError, ServerPlan};
 use crate::{
-    ClientCertificates, PeerName, Policy, SecurityFlags, SecurityProtocol, SecuritySettings,
-    TargetTable, WsaError,
+    ClientCertificates, Credentials, KerberosUse, PeerName, Policy, SecurityFlags,
+    SecurityProtocol, SecuritySettings, Sid, TargetTable, WsaError,
 };
 
 fn policy(text: &str) -> Policy {
@@ -173,4 +173,108 @@ fn datagram_peers_are_named_or_pass_a_gate_and_never_anonymous() {
     );
     assert!(!plan("", &none, other).admits_anonymous());
     assert!(plan("server.client-certificates = \"none\"", &none, other).admits_anonymous());
+}
+
+/// What part Kerberos has in connecting, or why there is no plan.
+fn kerberos(
+    text: &str,
+    settings: &SecuritySettings,
+    table: &TargetTable,
+) -> Result<KerberosUse, PlanError> {
+    match policy(text).plan_client(Some(settings), table, peer())? {
+        ClientPlan::Tls { kerberos, .. } => Ok(kerberos),
+        other => panic!("{other:?}"),
+    }
+}
+
+const PREFER: &str = "[kerberos]\nclient = \"prefer\"\n";
+const REQUIRE: &str = "[kerberos]\nclient = \"require\"\n";
+
+#[test]
+fn tickets_are_for_services_and_the_rest_is_said_clearly() {
+    let plain = SecuritySettings::default();
+    let any = "0.0.0.0:0";
+    let service = names(any, "postgres/db1.example.com");
+    assert_eq!(kerberos("", &plain, &service), Ok(KerberosUse::Off));
+    assert_eq!(kerberos(PREFER, &plain, &service), Ok(KerberosUse::Prefer));
+    assert_eq!(kerberos(REQUIRE, &plain, &service), Ok(KerberosUse::Require));
+    assert_eq!(kerberos(PREFER, &plain, &names(any, "db1")), Ok(KerberosUse::Prefer));
+    for (name, why) in [("alice@A", KerberosBar::User), ("spiffe://prod/a", KerberosBar::Spiffe)] {
+        assert_eq!(kerberos(PREFER, &plain, &names(any, name)), Ok(KerberosUse::Off), "{name}");
+        let asked = name.to_owned();
+        let error = kerberos(REQUIRE, &plain, &names(any, name)).unwrap_err();
+        assert_eq!(error, PlanError::KerberosCannot { asked, why });
+    }
+    let user = kerberos(REQUIRE, &plain, &names(any, "alice@A")).unwrap_err();
+    assert!(user.to_string().contains("user-to-user is not provided"), "{user}");
+    let anyone = plain.danger_optional_peer_name();
+    let none = TargetTable::default();
+    assert_eq!(kerberos(PREFER, &anyone, &none), Ok(KerberosUse::Off));
+    assert!(matches!(
+        kerberos(REQUIRE, &anyone, &none),
+        Err(PlanError::KerberosCannot { why: KerberosBar::NoName, .. })
+    ));
+}
+
+#[test]
+fn spec_4_10_credentials_are_never_ignored_in_silence() {
+    let alice = || Credentials::new("alice".into(), "A".into(), "secret".into());
+    let given = SecuritySettings::default().with_credentials(alice());
+    let service = names("0.0.0.0:0", "postgres/db1");
+    assert_eq!(kerberos("", &given, &service), Ok(KerberosUse::Require));
+    assert_eq!(kerberos(PREFER, &given, &service), Ok(KerberosUse::Require));
+    let off = kerberos("[kerberos]\nclient = \"off\"\n", &given, &service).unwrap_err();
+    assert!(matches!(off, PlanError::KerberosCannot { why: KerberosBar::Policy, .. }), "{off}");
+    assert!(kerberos("", &given, &names("0.0.0.0:0", "bob@A")).is_err());
+    let listening = policy("").plan_server(Some(&given), &TargetTable::default(), peer());
+    assert!(matches!(listening, Err(PlanError::KerberosCannot { why: KerberosBar::Listener, .. })));
+    let mut taken = given;
+    assert_eq!(taken.take_credentials(), Some(alice()));
+    assert_eq!(taken.credentials(), None);
+}
+
+#[test]
+fn required_kerberos_leaves_no_way_into_cleartext() {
+    let table = names("0.0.0.0:0", "db1");
+    let cleartext = |text| match policy(text).plan_client(Some(&insecure()), &table, peer()) {
+        Ok(ClientPlan::Tls { cleartext, .. }) => cleartext,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(cleartext(PREFER), Cleartext::DangerIfPeerCannot);
+    assert_eq!(cleartext(REQUIRE), Cleartext::Never);
+    let none = TargetTable::default();
+    assert_eq!(server("[kerberos]\nserver = \"prefer\"\n", &none).1, Cleartext::DangerIfPeerCannot);
+    let (required, cleartext) = server("[kerberos]\nserver = \"require\"\n", &none);
+    assert_eq!(cleartext, Cleartext::Never);
+    assert!(!required.admits_anonymous());
+}
+
+#[test]
+fn a_ticket_does_without_a_certificate_and_datagrams_say_that_they_cannot() {
+    let none = TargetTable::default();
+    let text = "[kerberos]\nserver = \"prefer\"\n[server]\nclient-certificates = \"require\"\n";
+    let (admission, _) = server(text, &none);
+    assert_eq!(admission.demand(), ClientCertificates::Require);
+    assert_eq!(admission.demand_beside_ticket(), ClientCertificates::Request);
+    let (silent, _) = server("[server]\nclient-certificates = \"none\"\n", &none);
+    assert_eq!(silent.demand_beside_ticket(), ClientCertificates::None);
+
+    let required = policy("[kerberos]\nserver = \"require\"\n");
+    let refused = required.plan_inbound_datagrams(None, &none, peer(), peer()).unwrap_err();
+    assert_eq!(refused.wsa(), WsaError::OpNotSupp);
+}
+
+#[test]
+fn a_group_that_the_kdc_states_opens_a_gate_and_no_other() {
+    let none = TargetTable::default();
+    let group = |text: &str| -> Sid { text.parse().unwrap() };
+    let rule = "[[allow]]\npeers = [\"bob@A\"]\ngroups = [\"S-1-5-21-1-2-3-513\"]\n";
+    let (gated, _) = server(rule, &none);
+    let alice = ["alice@A".parse().unwrap()];
+    assert_eq!(gated.demand(), ClientCertificates::Require);
+    assert_eq!(gated.admit_member(peer(), &alice, &[group("S-1-5-21-1-2-3-513")]), Ok(()));
+    assert_eq!(gated.admit_member(peer(), &["bob@A".parse().unwrap()], &[]), Ok(()));
+    let refused = gated.admit_member(peer(), &alice, &[group("S-1-5-21-1-2-4-513")]).unwrap_err();
+    assert_eq!(refused, "allowed are bob@A, members of S-1-5-21-1-2-3-513");
+    assert!(gated.admit(peer(), &alice).is_err());
 }

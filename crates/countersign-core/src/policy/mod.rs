@@ -1,7 +1,15 @@
 //! What the administrator demands.
 
+mod account;
+pub use account::{
+    AccountChoice, AccountPattern, AccountRule, AccountTarget, AccountTemplate, UnfitAccount,
+};
+
 mod error;
 pub use error::PolicyError;
+
+mod kerberos;
+pub use kerberos::{KerberosRule, KerberosUse};
 
 mod text;
 
@@ -9,7 +17,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::{PeerName, PeerPattern, TargetTable, fold};
+use crate::{PeerName, PeerPattern, Proof, Sid, TargetTable, fold};
 
 /// What the administrator demands: parsed once, never half valid.
 ///
@@ -22,10 +30,12 @@ pub struct Policy {
     pub(crate) default_is_ipsec: Option<bool>,
     pub(crate) danger_allow_tls12: Option<bool>,
     pub(crate) client_certificates: Option<ClientCertificates>,
+    pub(crate) kerberos: KerberosRule,
     pub(crate) require: Requirements,
     pub(crate) limits: PartialLimits,
     pub(crate) targets: TargetTable,
     pub(crate) allow: Vec<Vec<AllowRule>>,
+    pub(crate) accounts: Vec<AccountRule>,
 }
 
 /// Who we are.
@@ -79,7 +89,7 @@ pub struct Requirements {
     pub peer_name: bool,
     /// `ALLOW_INSECURE` has no effect, and sockets on which security was never set are secured.
     pub security: bool,
-    /// TLS 1.2 has no chance.
+    /// TLS 1.2 has no chance. It speaks of streams: datagrams are DTLS 1.2 whatever it says.
     pub tls13: bool,
 }
 
@@ -96,6 +106,13 @@ pub struct Limits {
     /// With `ALLOW_INSECURE`: how long a silent peer is waited for before it counts as one that
     /// cannot do security.
     pub insecure_after: Duration,
+    /// How many handshakes of one host (one IPv4 address, or one IPv6 network of 64 bits) a
+    /// datagram socket has under way at once.
+    pub handshakes_per_host: usize,
+    /// How many peers a datagram socket has at most.
+    pub datagram_peers: usize,
+    /// How long an association of datagrams lives on which nothing goes either way.
+    pub datagram_idle: Duration,
 }
 
 impl Default for Limits {
@@ -105,6 +122,9 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(30),
             insecure_after: Duration::from_secs(3),
+            handshakes_per_host: 64,
+            datagram_peers: 10_000,
+            datagram_idle: Duration::from_secs(600),
         }
     }
 }
@@ -115,6 +135,9 @@ pub(crate) struct PartialLimits {
     pub(crate) handshake_timeout: Option<Duration>,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) insecure_after: Option<Duration>,
+    pub(crate) handshakes_per_host: Option<usize>,
+    pub(crate) datagram_peers: Option<usize>,
+    pub(crate) datagram_idle: Option<Duration>,
 }
 
 /// A name for an address: `[[target]]`.
@@ -135,12 +158,23 @@ pub struct AllowRule {
     pub listen: SocketAddr,
     /// The peers.
     pub peers: Vec<PeerPattern>,
+    /// Members of these groups too, as their KDC says in their tickets ([MS-PAC]).
+    ///
+    /// [MS-PAC]: https://learn.microsoft.com/openspecs/windows_protocols/ms-pac
+    pub groups: Vec<Sid>,
 }
 
 impl AllowRule {
     /// Makes a rule for every listening address.
     pub fn everywhere(peers: Vec<PeerPattern>) -> Self {
-        Self { listen: SocketAddr::from(([0, 0, 0, 0], 0)), peers }
+        Self { listen: SocketAddr::from(([0, 0, 0, 0], 0)), peers, groups: Vec::new() }
+    }
+
+    /// Returns whether the rule holds a peer that proved these names, and whose ticket says that it
+    /// is in these groups.
+    pub fn holds(&self, names: &[PeerName], groups: &[Sid]) -> bool {
+        names.iter().any(|name| self.peers.iter().any(|pattern| pattern.matches(name)))
+            || groups.iter().any(|group| self.groups.contains(group))
     }
 
     /// Returns whether the rule judges clients of a listener on this address; on one for every
@@ -179,6 +213,7 @@ impl Policy {
         self.default_is_ipsec = next.default_is_ipsec.or(self.default_is_ipsec);
         self.danger_allow_tls12 = next.danger_allow_tls12.or(self.danger_allow_tls12);
         self.client_certificates = next.client_certificates.max(self.client_certificates);
+        self.kerberos = self.kerberos.overlay(next.kerberos);
         self.require.peer_name |= next.require.peer_name;
         self.require.security |= next.require.security;
         self.require.tls13 |= next.require.tls13;
@@ -188,11 +223,16 @@ impl Policy {
             handshake_timeout: new.handshake_timeout.or(old.handshake_timeout),
             connect_timeout: new.connect_timeout.or(old.connect_timeout),
             insecure_after: new.insecure_after.or(old.insecure_after),
+            handshakes_per_host: new.handshakes_per_host.or(old.handshakes_per_host),
+            datagram_peers: new.datagram_peers.or(old.datagram_peers),
+            datagram_idle: new.datagram_idle.or(old.datagram_idle),
         };
         for (address, name) in next.targets.iter() {
             self.targets.insert(address, name.clone());
         }
         self.allow.extend(next.allow);
+        // The first rule that speaks of a peer decides, so the host's come first.
+        self.accounts.extend(next.accounts);
         self
     }
 
@@ -208,6 +248,7 @@ impl Policy {
                 *anchor = base.join(&anchor);
             }
         }
+        self.kerberos = self.kerberos.with_paths_below(base);
         self
     }
 
@@ -239,6 +280,13 @@ impl Policy {
         self
     }
 
+    /// Says what part Kerberos has, over what was said before: see [`Self::overlay`].
+    #[must_use]
+    pub fn with_kerberos(mut self, rule: KerberosRule) -> Self {
+        self.kerberos = self.kerberos.overlay(rule);
+        self
+    }
+
     /// Bounds time and number.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
@@ -247,6 +295,9 @@ impl Policy {
             handshake_timeout: Some(limits.handshake_timeout),
             connect_timeout: Some(limits.connect_timeout),
             insecure_after: Some(limits.insecure_after),
+            handshakes_per_host: Some(limits.handshakes_per_host),
+            datagram_peers: Some(limits.datagram_peers),
+            datagram_idle: Some(limits.datagram_idle),
         };
         self
     }
@@ -272,6 +323,11 @@ impl Policy {
         self.client_certificates.unwrap_or_default()
     }
 
+    /// Returns what part Kerberos has.
+    pub fn kerberos(&self) -> &KerberosRule {
+        &self.kerberos
+    }
+
     /// Returns the demands that no program can take back.
     pub fn require(&self) -> Requirements {
         self.require
@@ -285,6 +341,12 @@ impl Policy {
             handshake_timeout: self.limits.handshake_timeout.unwrap_or(default.handshake_timeout),
             connect_timeout: self.limits.connect_timeout.unwrap_or(default.connect_timeout),
             insecure_after: self.limits.insecure_after.unwrap_or(default.insecure_after),
+            handshakes_per_host: self
+                .limits
+                .handshakes_per_host
+                .unwrap_or(default.handshakes_per_host),
+            datagram_peers: self.limits.datagram_peers.unwrap_or(default.datagram_peers),
+            datagram_idle: self.limits.datagram_idle.unwrap_or(default.datagram_idle),
         }
     }
 
@@ -297,6 +359,31 @@ impl Policy {
     /// peer.
     pub fn allow(&self) -> &[Vec<AllowRule>] {
         &self.allow
+    }
+
+    /// Returns the rules that say which local account acts for a peer, in the order in which they
+    /// are tried.
+    pub fn accounts(&self) -> &[AccountRule] {
+        &self.accounts
+    }
+
+    /// Returns the account that the first rule chooses which speaks of a peer with a name that is
+    /// proved in this way; `None` if no rule does.
+    ///
+    /// # Errors
+    ///
+    /// [`UnfitAccount`] if that rule makes something else than a name for an account of it.
+    pub fn account_for(
+        &self,
+        peer: &PeerName,
+        by: Proof,
+    ) -> Result<Option<AccountChoice<'_>>, UnfitAccount> {
+        for rule in &self.accounts {
+            if let Some(choice) = rule.apply(peer, by)? {
+                return Ok(Some(choice));
+            }
+        }
+        Ok(None)
     }
 }
 

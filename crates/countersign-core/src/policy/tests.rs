@@ -1,6 +1,6 @@
 //! Policy text, good and bad.
 
-use super::{ClientCertificates, IdentityRule, Policy};
+use super::{ClientCertificates, IdentityRule, KerberosUse, Policy};
 
 const WHOLE: &str = r#"
 [identity]
@@ -27,6 +27,9 @@ security = true
 [limits]
 handshakes = 64
 handshake-timeout-ms = 500
+handshakes-per-host = 8
+datagram-peers = 100
+datagram-idle-ms = 60000
 
 [[target]]
 address = "10.0.0.5:5432"
@@ -52,6 +55,9 @@ fn every_key_is_read() {
     assert!(policy.require().security && policy.require().peer_name);
     assert_eq!(policy.limits().handshakes, 64);
     assert_eq!(policy.limits().handshake_timeout.as_millis(), 500);
+    assert_eq!(policy.limits().handshakes_per_host, 8);
+    assert_eq!(policy.limits().datagram_peers, 100);
+    assert_eq!(policy.limits().datagram_idle.as_secs(), 60);
     let (_, name) = policy.targets().lookup("10.0.0.5:5432".parse().unwrap()).unwrap();
     assert_eq!(name.to_string(), "postgres/db1.example.com");
     assert!(policy.targets().lookup("10.0.0.5:443".parse().unwrap()).is_some());
@@ -79,6 +85,8 @@ fn errors_have_line_and_column() {
         "[[allow]]\npeers = [\"post*\"]\n",
         "p, line 2, column 9: pattern \"post*\" has a star",
     );
+    refused("[[allow]]\nlisten = \"*\"\n", "p, line 1, column 1: [[allow]] needs");
+    refused("[[allow]]\ngroups = [\"admins\"]\n", "p, line 2, column 10: ");
     refused("[limits]\nhandshakes = 0\n", "p, line 2, column 14: it must be above zero");
     refused("[identity]\nkey = \"k\"\n", "p, line 1, column 1: [identity] needs");
     refused("[protocol]\ndefault = \"ssl\"\n", "p, line 2, column 11: unknown variant `ssl`");
@@ -111,4 +119,75 @@ fn a_rule_judges_listeners_that_its_clients_can_reach() {
     let judged = |listen: &str| policy.allow()[0][0].judges(listen.parse().unwrap());
     assert!(judged("127.0.0.1:80") && judged("0.0.0.0:80") && judged("[::]:80"));
     assert!(!judged("127.0.0.1:81") && !judged("0.0.0.0:81") && !judged("192.0.2.1:80"));
+}
+
+const KERBEROS: &str = r#"
+[kerberos]
+client = "prefer"
+server = "require"
+services = ["postgres/db1.example.com", "host/db1.example.com@EXAMPLE.COM"]
+keytab = "db1.keytab"
+cache = "tickets"
+realms = ["EXAMPLE.COM", "OTHER.EXAMPLE"]
+delegate = true
+"#;
+
+#[test]
+fn kerberos_is_read_and_off_unless_it_is_said() {
+    let policy = Policy::parse(KERBEROS, "p").unwrap().with_paths_below("/etc/c".as_ref());
+    let rule = policy.kerberos();
+    assert_eq!(rule.client, Some(KerberosUse::Prefer));
+    assert_eq!(rule.server, Some(KerberosUse::Require));
+    assert_eq!(rule.services[1].to_string(), "host/db1.example.com@EXAMPLE.COM");
+    assert_eq!(rule.keytab.as_deref(), Some("/etc/c/db1.keytab".as_ref()));
+    assert_eq!(rule.cache.as_deref(), Some("/etc/c/tickets"));
+    assert_eq!(rule.realms.as_ref().map(Vec::len), Some(2));
+    assert_eq!(rule.delegate, Some(true));
+
+    let typed = "[kerberos]\nclient-keytab = \"k\"\nprincipal = \"web/a@R\"\n";
+    let typed = Policy::parse(typed, "p").unwrap().with_paths_below("/etc/c".as_ref());
+    assert_eq!(typed.kerberos().client_keytab.as_deref(), Some("/etc/c/k".as_ref()));
+    let kept = Policy::parse("[kerberos]\ncache = \"KEYRING:user\"\n", "p").unwrap();
+    let kept = kept.with_paths_below("/etc/c".as_ref());
+    assert_eq!(kept.kerberos().cache.as_deref(), Some("KEYRING:user"));
+
+    let none = Policy::parse("", "p").unwrap();
+    assert_eq!(none.kerberos().client.unwrap_or_default(), KerberosUse::Off);
+    assert_eq!(none.kerberos().server.unwrap_or_default(), KerberosUse::Off);
+}
+
+#[test]
+fn kerberos_that_cannot_be_meant_is_refused() {
+    refused("[kerberos]\nclient = \"on\"\n", "p, line 2, column 10: unknown variant `on`");
+    refused("[kerberos]\nkeytabs = \"k\"\n", "p, line 2, column 1: unknown field `keytabs`");
+    refused("[kerberos]\nservices = [\"db1\"]\n", "p, line 2, column 12: ");
+    refused("[kerberos]\nclient-keytab = \"k\"\n", "p, line 1, column 1: [kerberos] needs client");
+    refused("[kerberos]\nprincipal = \"a\"\n", "p, line 1, column 1: [kerberos] needs client");
+    refused(
+        "[kerberos]\nclient-keytab = \"k\"\nprincipal = \"a\"\ncache = \"c\"\n",
+        "p, line 1, column 1: [kerberos] needs cache or",
+    );
+    refused("[kerberos]\nrealms = [\"*\"]\n", "p, line 1, column 1: [kerberos] has a realm");
+    refused("[kerberos]\nrealms = [\"\"]\n", "p, line 1, column 1: [kerberos] has a realm");
+}
+
+#[test]
+fn a_later_file_cannot_loosen_kerberos() {
+    let host = "[kerberos]\nclient = \"require\"\nserver = \"require\"\nkeytab = \"/h\"\n\
+                realms = [\"A\", \"B\"]\ndelegate = false\n";
+    let user = "[kerberos]\nclient = \"off\"\nserver = \"prefer\"\nkeytab = \"/u\"\n\
+                realms = [\"B\", \"C\"]\ndelegate = true\n";
+    let both = Policy::parse(host, "h").unwrap().overlay(Policy::parse(user, "u").unwrap());
+    let rule = both.kerberos();
+    assert_eq!(
+        (rule.client, rule.server),
+        (Some(KerberosUse::Require), Some(KerberosUse::Require))
+    );
+    assert_eq!(rule.realms, Some(vec!["B".to_owned()]), "believed by both");
+    assert_eq!(rule.delegate, Some(false));
+    assert_eq!(rule.keytab.as_deref(), Some("/u".as_ref()), "no demand, so the later one");
+
+    let strangers = Policy::parse("[kerberos]\nrealms = [\"C\"]\n", "u").unwrap();
+    let none = Policy::parse(host, "h").unwrap().overlay(strangers);
+    assert_eq!(none.kerberos().realms, Some(Vec::new()), "nobody, which is not the default");
 }

@@ -9,10 +9,11 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error as _};
 
 use super::{
-    AllowRule, ClientCertificates, IdentityRule, PartialLimits, Policy, PolicyError, Requirements,
+    AccountPattern, AccountRule, AccountTarget, AccountTemplate, AllowRule, ClientCertificates,
+    IdentityRule, KerberosRule, KerberosUse, PartialLimits, Policy, PolicyError, Requirements,
     Target, TrustRule,
 };
-use crate::{PeerName, PeerPattern, TargetTable};
+use crate::{PeerName, PeerPattern, Proof, ServiceName, Sid, TargetTable};
 
 /// Reads policy text.
 pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
@@ -34,11 +35,24 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
             return Err(at(offset, format!("{address} has two names, {other} and {name}")));
         }
     }
-    let allow: Vec<AllowRule> = file
-        .allow
-        .into_iter()
-        .map(|rule| AllowRule { listen: rule.listen.0, peers: unwrap(rule.peers) })
-        .collect();
+    let mut accounts = Vec::new();
+    for rule in file.account {
+        let here = at(rule.span().start, String::new());
+        let wrong = |what: String| PolicyError { what, ..here.clone() };
+        let place = format!("{origin}, line {}", here.line);
+        accounts.push(rule.into_inner().into_rule(place).map_err(wrong)?);
+    }
+    let mut allow = Vec::new();
+    for rule in file.allow {
+        let offset = rule.span().start;
+        let AllowText { listen, peers, groups } = rule.into_inner();
+        if peers.is_none() && groups.is_none() {
+            return Err(at(offset, "[[allow]] needs peers, groups or both".to_owned()));
+        }
+        let (peers, groups) =
+            (unwrap(peers.unwrap_or_default()), unwrap(groups.unwrap_or_default()));
+        allow.push(AllowRule { listen: listen.0, peers, groups });
+    }
     let identity = match file.identity {
         None => None,
         Some(identity) => {
@@ -52,6 +66,13 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
                     return Err(at(offset, what.to_owned()));
                 }
             })
+        }
+    };
+    let kerberos = match file.kerberos {
+        None => KerberosRule::default(),
+        Some(kerberos) => {
+            let offset = kerberos.span().start;
+            kerberos.into_inner().into_rule().map_err(|what| at(offset, what.to_owned()))?
         }
     };
     Ok(Policy {
@@ -68,6 +89,7 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
             Demand::Request => ClientCertificates::Request,
             Demand::Require => ClientCertificates::Require,
         }),
+        kerberos,
         require: Requirements {
             peer_name: file.require.peer_name,
             security: file.require.security,
@@ -78,9 +100,13 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
             handshake_timeout: file.limits.handshake_timeout_ms.map(Positive::into_millis),
             connect_timeout: file.limits.connect_timeout_ms.map(Positive::into_millis),
             insecure_after: file.limits.insecure_after_ms.map(Positive::into_millis),
+            handshakes_per_host: file.limits.handshakes_per_host.map(Positive::into_usize),
+            datagram_peers: file.limits.datagram_peers.map(Positive::into_usize),
+            datagram_idle: file.limits.datagram_idle_ms.map(Positive::into_millis),
         },
         targets,
         allow: if allow.is_empty() { Vec::new() } else { vec![allow] },
+        accounts,
     })
 }
 
@@ -95,6 +121,7 @@ struct File {
     tls: TlsText,
     #[serde(default)]
     server: ServerText,
+    kerberos: Option<toml::Spanned<KerberosText>>,
     #[serde(default)]
     require: RequireText,
     #[serde(default)]
@@ -102,7 +129,9 @@ struct File {
     #[serde(default)]
     target: Vec<toml::Spanned<TargetText>>,
     #[serde(default)]
-    allow: Vec<AllowText>,
+    allow: Vec<toml::Spanned<AllowText>>,
+    #[serde(default)]
+    account: Vec<toml::Spanned<AccountText>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -157,6 +186,70 @@ enum Demand {
     Require,
 }
 
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct KerberosText {
+    client: Option<Use>,
+    server: Option<Use>,
+    #[serde(default)]
+    services: Vec<Parsed<ServiceName>>,
+    keytab: Option<PathBuf>,
+    cache: Option<String>,
+    client_keytab: Option<PathBuf>,
+    principal: Option<String>,
+    realms: Option<Vec<String>>,
+    delegate: Option<bool>,
+}
+
+impl KerberosText {
+    fn into_rule(self) -> Result<KerberosRule, &'static str> {
+        if self.client_keytab.is_some() != self.principal.is_some() {
+            return Err("[kerberos] needs client-keytab and principal, or neither");
+        }
+        if self.client_keytab.is_some() && self.cache.is_some() {
+            return Err("[kerberos] needs cache or client-keytab, not both");
+        }
+        if self.realms.as_ref().is_some_and(|realms| realms.iter().any(|it| !is_realm(it))) {
+            return Err("[kerberos] has a realm with a character that no realm has");
+        }
+        Ok(KerberosRule {
+            client: self.client.map(KerberosUse::from),
+            server: self.server.map(KerberosUse::from),
+            services: unwrap(self.services),
+            keytab: self.keytab,
+            cache: self.cache,
+            client_keytab: self.client_keytab,
+            principal: self.principal,
+            realms: self.realms,
+            delegate: self.delegate,
+        })
+    }
+}
+
+/// Returns whether a realm is one that [`PeerName`] can hold. There is no pattern here: a realm is
+/// believed by name.
+fn is_realm(text: &str) -> bool {
+    matches!(format!("x@{text}").parse(), Ok(PeerName::User(name)) if name.realm() == text)
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Use {
+    Off,
+    Prefer,
+    Require,
+}
+
+impl From<Use> for KerberosUse {
+    fn from(word: Use) -> Self {
+        match word {
+            Use::Off => Self::Off,
+            Use::Prefer => Self::Prefer,
+            Use::Require => Self::Require,
+        }
+    }
+}
+
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct RequireText {
@@ -172,6 +265,9 @@ struct LimitsText {
     handshake_timeout_ms: Option<Positive>,
     connect_timeout_ms: Option<Positive>,
     insecure_after_ms: Option<Positive>,
+    handshakes_per_host: Option<Positive>,
+    datagram_peers: Option<Positive>,
+    datagram_idle_ms: Option<Positive>,
 }
 
 #[derive(serde::Deserialize)]
@@ -192,7 +288,56 @@ impl From<TargetText> for Target {
 struct AllowText {
     #[serde(default)]
     listen: Address,
-    peers: Vec<Parsed<PeerPattern>>,
+    peers: Option<Vec<Parsed<PeerPattern>>>,
+    groups: Option<Vec<Parsed<Sid>>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct AccountText {
+    peer: Parsed<AccountPattern>,
+    account: Option<Parsed<AccountTemplate>>,
+    #[serde(default)]
+    local_name: bool,
+    proof: Option<ProofText>,
+    lowest_uid: Option<u32>,
+}
+
+#[derive(Clone, Copy, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ProofText {
+    DnsName,
+    KerberosTicket,
+    KerberosPrincipalName,
+    ServiceName,
+    SpiffeId,
+    UserPrincipalName,
+}
+
+impl AccountText {
+    fn into_rule(self, place: String) -> Result<AccountRule, String> {
+        let peer = self.peer.0;
+        let account = match (self.account, self.local_name) {
+            (Some(Parsed(template)), false) => AccountTarget::Named(template),
+            (None, true) => AccountTarget::LocalName,
+            _ => return Err("[[account]] needs account, or local-name = true alone".to_owned()),
+        };
+        if let AccountTarget::Named(template) = &account
+            && let Some(capture) = template.unknown_capture(&peer)
+        {
+            return Err(format!("account has {{{capture}}}, which is not captured by {peer}"));
+        }
+        let proof = self.proof.map(|word| match word {
+            ProofText::DnsName => Proof::CertificateDnsName,
+            ProofText::KerberosTicket => Proof::KerberosTicket,
+            ProofText::KerberosPrincipalName => Proof::CertificateKerberosName,
+            ProofText::ServiceName => Proof::CertificateServiceName,
+            ProofText::SpiffeId => Proof::CertificateSpiffeId,
+            ProofText::UserPrincipalName => Proof::CertificateUserPrincipalName,
+        });
+        let lowest_uid = self.lowest_uid.unwrap_or(AccountRule::LOWEST_UID);
+        Ok(AccountRule { peer, proof, account, lowest_uid, place })
+    }
 }
 
 /// A string that means something.

@@ -1,14 +1,14 @@
 //! How peers come, prove who they are, and go.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_core::{Admission, Asked, HandshakeError};
+use countersign_core::{Admission, Asked, HandshakeError, SaFields};
 
 use super::{
-    Association, Endpoint, Entrant, Event, Heard, Hello, Live, Moment, Output, Passage, Peer,
-    Pending, Role, Sender, Side, TICK,
+    Admitting, Arrival, Association, Endpoint, Entrant, Event, Heard, Hello, Live, Moment, Output,
+    Passage, Peer, Pending, Role, Sender, Side, TICK,
 };
 use crate::association::first;
 use crate::shape;
@@ -23,6 +23,7 @@ impl Endpoint {
         &self,
         asked: Asked,
         attempts: u32,
+        local: Option<IpAddr>,
         deadline: Instant,
         now: Moment,
     ) -> Result<Pending, HandshakeError> {
@@ -31,6 +32,7 @@ impl Endpoint {
             random: engine.client_random(),
             engine: Box::new(engine),
             role: Role::Client { asked, attempts, heard: Heard::Nothing },
+            local,
             deadline,
             wakes: None,
         })
@@ -38,12 +40,13 @@ impl Endpoint {
 
     pub(super) fn handle_hello(
         &mut self,
-        address: SocketAddr,
+        arrival: Arrival,
         hello: &Hello,
         datagram: &[u8],
         now: Moment,
-        admission: &dyn Fn(SocketAddr) -> Option<Arc<Admission>>,
+        admission: &Admitting<'_>,
     ) {
+        let address = arrival.from;
         let known = self.peers.get(&address);
         // An attempt that is known is repeated by libssl's own timer.
         if known.is_some_and(|peer| peer.knows(&hello.random))
@@ -53,15 +56,16 @@ impl Endpoint {
         }
         match self.gate.examine(&self.config, address, hello, datagram, now.instant) {
             Passage::Stopped(Some(answer)) => {
-                self.events.push_back(Event::Transmit { to: address, datagram: answer });
+                let (to, from) = (address, arrival.to);
+                self.events.push_back(Event::Transmit { to, from, datagram: answer });
             }
             Passage::Stopped(None) => {}
             Passage::Passed(entrant) => {
                 if known.is_some_and(|peer| peer.prefers_ours(&hello.random)) {
                     return;
                 }
-                let Some(admission) = admission(address) else { return };
-                self.admit(address, hello, *entrant, admission, now);
+                let Some(admission) = admission(arrival) else { return };
+                self.admit(arrival, hello, *entrant, admission, now);
             }
         }
     }
@@ -70,12 +74,13 @@ impl Endpoint {
     /// it already goes on until this one has come to a good end.
     fn admit(
         &mut self,
-        address: SocketAddr,
+        arrival: Arrival,
         hello: &Hello,
         entrant: Entrant,
         admission: Arc<Admission>,
         now: Moment,
     ) {
+        let address = arrival.from;
         self.drop_pending(address);
         while let Some((oldest, limit)) = self.half_open.surplus(address, &self.limits) {
             self.drop_pending(oldest);
@@ -87,6 +92,7 @@ impl Endpoint {
         let pending = Pending {
             engine: Box::new(engine),
             role: Role::Server { ticket: self.half_open.add(address) },
+            local: arrival.to,
             random: hello.random,
             deadline: now.instant + self.limits.handshake_timeout,
             wakes: None,
@@ -141,13 +147,16 @@ impl Endpoint {
     pub(super) fn settle_live(&mut self, address: SocketAddr, now: Moment) {
         let Some(peer) = self.peers.get_mut(&address) else { return };
         let Some(live) = &mut peer.live else { return };
+        let from = live.local;
         loop {
             match live.engine.poll(now) {
                 Output::Transmit(datagram) => {
-                    self.events.push_back(Event::Transmit { to: address, datagram });
+                    self.events.push_back(Event::Transmit { to: address, from, datagram });
                 }
                 Output::Deliver(datagram) => {
                     live.used = now.instant;
+                    live.quiet = now.instant;
+                    live.suspected = false;
                     self.events.push_back(Event::Deliver { from: address, datagram });
                 }
                 Output::Closed(how) => {
@@ -168,17 +177,43 @@ impl Endpoint {
             return;
         };
         let mut pending = pending;
+        let from = pending.local;
         loop {
             match pending.engine.poll(now) {
                 Output::Transmit(datagram) => {
-                    self.events.push_back(Event::Transmit { to: address, datagram });
+                    self.events.push_back(Event::Transmit { to: address, from, datagram });
                 }
                 Output::Secured(evidence) => {
-                    if let Role::Server { ticket } = pending.role {
-                        self.half_open.remove(ticket);
+                    let Pending { engine, role, random, local, .. } = pending;
+                    let asked = match role {
+                        Role::Client { asked, .. } => Some(asked),
+                        Role::Server { ticket } => {
+                            self.half_open.remove(ticket);
+                            None
+                        }
+                    };
+                    if self.ends_watched(address, now) {
+                        let mut engine = engine;
+                        engine.close();
+                        while let Output::Transmit(datagram) = engine.poll(now) {
+                            let to = address;
+                            self.events.push_back(Event::Transmit { to, from, datagram });
+                        }
+                        return;
                     }
-                    let Pending { engine, random, .. } = pending;
-                    let live = Live { engine, evidence, used: now.instant, random };
+                    let (evidence, watched) = (Arc::from(evidence), SaFields::NONE);
+                    let (used, quiet) = (now.instant, now.instant);
+                    let live = Live {
+                        engine,
+                        evidence,
+                        used,
+                        quiet,
+                        suspected: false,
+                        asked,
+                        local,
+                        random,
+                        watched,
+                    };
                     self.peers.entry(address).or_default().live = Some(live);
                     self.events.push_back(Event::Secured { peer: address });
                     self.schedule(address, now);
@@ -214,12 +249,17 @@ impl Endpoint {
                     HandshakeError::RefusedByPeer { .. } => attempts.checked_sub(3),
                     _ => None,
                 };
-                let again = left.map(|left| self.attempt(asked, left, pending.deadline, now));
+                let again = left
+                    .map(|left| self.attempt(asked, left, pending.local, pending.deadline, now));
                 if let Some(Ok(again)) = again
                     && now.instant < again.deadline
                 {
                     self.peers.entry(address).or_default().pending = Some(again);
                     return self.settle_pending(address, now);
+                }
+                // Nothing hangs on a look at a peer whose association goes on.
+                if self.peers.get(&address).is_some_and(|peer| peer.live.is_some()) {
+                    return;
                 }
                 Side::Ours
             }
@@ -234,17 +274,25 @@ impl Endpoint {
             if pending.deadline <= now.instant {
                 let after = self.limits.handshake_timeout;
                 if let Some(mut pending) = peer.pending.take() {
-                    if let Role::Client { attempts, .. } = &mut pending.role {
-                        *attempts = 0;
-                    }
+                    let is_ours = match &mut pending.role {
+                        Role::Client { attempts, .. } => {
+                            *attempts = 0;
+                            true
+                        }
+                        Role::Server { .. } => false,
+                    };
                     self.fail(address, pending, HandshakeError::TimedOut { after }, now);
+                    if is_ours {
+                        self.give_up_suspect(address, after, now);
+                    }
                 }
             } else if let Role::Client { asked, attempts, heard: Heard::Cookie(until) } =
                 &pending.role
                 && *until <= now.instant
             {
                 let (asked, attempts, deadline) = (asked.clone(), *attempts, pending.deadline);
-                if let Ok(again) = self.attempt(asked, attempts, deadline, now) {
+                let local = pending.local;
+                if let Ok(again) = self.attempt(asked, attempts, local, deadline, now) {
                     self.peers.entry(address).or_default().pending = Some(again);
                     self.settle_pending(address, now);
                 }
@@ -260,6 +308,45 @@ impl Endpoint {
             self.settle_live(address, now);
         }
         self.schedule(address, now);
+    }
+
+    /// Looks whether a peer that we greeted is still there and knows us, by a handshake beside the
+    /// association, which only an authenticated one replaces (RFC 6347 section 4.2.8).
+    pub(super) fn probe(&mut self, address: SocketAddr, now: Moment) {
+        let Some(peer) = self.peers.get_mut(&address) else { return };
+        let (Some(live), None) = (&mut peer.live, &peer.pending) else { return };
+        live.quiet = now.instant;
+        let (Some(asked), local) = (live.asked.clone(), live.local) else { return };
+        let deadline = now.instant + self.limits.handshake_timeout;
+        // One that cannot begin is no reason to end what works.
+        if let Ok(pending) = self.attempt(asked, super::ATTEMPTS, local, deadline, now) {
+            self.peers.entry(address).or_default().pending = Some(pending);
+            self.settle_pending(address, now);
+        }
+    }
+
+    /// Ends an association whose peer the network says is gone, once it has not answered a
+    /// handshake either. Neither alone would do: the one is easily forged, and peers that keep to
+    /// what they have do not answer the other.
+    fn give_up_suspect(&mut self, address: SocketAddr, after: Duration, now: Moment) {
+        let Some(peer) = self.peers.get_mut(&address) else { return };
+        if peer.live.as_ref().is_some_and(|live| live.suspected) {
+            peer.live = None;
+            let error = Some(HandshakeError::TimedOut { after });
+            self.events.push_back(Event::Closed { peer: address, error });
+            self.schedule(address, now);
+        }
+    }
+
+    /// Ends an association that must not be replaced, since another is about to.
+    fn ends_watched(&mut self, address: SocketAddr, now: Moment) -> bool {
+        let live = self.peers.get(&address).and_then(|peer| peer.live.as_ref());
+        let is_watched = live.is_some_and(|live| live.watched != SaFields::NONE);
+        if is_watched {
+            let what = "the peer has begun a new session".to_owned();
+            self.abort(address, HandshakeError::Changed { what }, now);
+        }
+        is_watched
     }
 
     /// Forgets a handshake under way, without a word to the peer.

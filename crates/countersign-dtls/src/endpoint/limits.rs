@@ -19,6 +19,10 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// How long an association lives on which nothing goes either way.
     pub idle: Duration,
+    /// How long we send to a peer that we greeted without hearing from it before we look, by a
+    /// handshake beside the association, whether it has forgotten us. A peer that cannot begin
+    /// anew where it has an association ignores that, and the association goes on.
+    pub quiet: Duration,
 }
 
 impl Default for Limits {
@@ -29,6 +33,7 @@ impl Default for Limits {
             peers: 10_000,
             handshake_timeout: Duration::from_secs(10),
             idle: Duration::from_secs(600),
+            quiet: Duration::from_secs(60),
         }
     }
 }

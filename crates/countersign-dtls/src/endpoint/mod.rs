@@ -8,11 +8,12 @@ pub use limits::Limits;
 mod peer;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_core::{Admission, Asked, Evidence, HandshakeError, fold};
+use countersign_core::{Admission, Asked, Evidence, HandshakeError, SaFields, fold};
+use countersign_tls::{Question, TrustAnchors};
 
 use self::limits::HalfOpen;
 use self::peer::{Heard, Live, Peer, Pending, Role};
@@ -74,10 +75,25 @@ pub enum Event {
     Transmit {
         /// Where.
         to: SocketAddr,
+        /// From which address of ours; `None` leaves it to the kernel.
+        from: Option<IpAddr>,
         /// What.
         datagram: Vec<u8>,
     },
 }
+
+/// Between whom a datagram came.
+#[expect(clippy::exhaustive_structs, reason = "a datagram has two ends")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// The address of ours that it came to, if that is known; answers come from it.
+    pub to: Option<IpAddr>,
+}
+
+/// Says who may come in that way; nobody if it answers `None`.
+pub type Admitting<'a> = dyn Fn(Arrival) -> Option<Arc<Admission>> + 'a;
 
 /// Who began a handshake.
 #[expect(clippy::exhaustive_enums, reason = "a conversation has two sides")]
@@ -116,6 +132,8 @@ pub enum SendError {
 
 /// How often an attempt of ours is repeated that ended in what a forger could have sent.
 const ATTEMPTS: u32 = 4;
+/// How often the network's word that a peer is gone makes us look, at most.
+const SUSPICIONS: Duration = Duration::from_secs(1);
 /// The shortest wait, so that a clock that libssl reads differently makes no busy loop.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -158,7 +176,7 @@ impl Endpoint {
             return Ok(());
         }
         let deadline = now.instant + self.limits.handshake_timeout;
-        let pending = self.attempt(asked, ATTEMPTS, deadline, now)?;
+        let pending = self.attempt(asked, ATTEMPTS, None, deadline, now)?;
         self.peers.entry(address).or_default().pending = Some(pending);
         self.settle_pending(address, now);
         Ok(())
@@ -176,7 +194,12 @@ impl Endpoint {
         let sealed = live.engine.seal(plain);
         live.used = now.instant;
         let fits = live.engine.max_datagram_size();
+        let may_probe = live.asked.is_some() && live.watched == SaFields::NONE;
+        let is_quiet = may_probe && live.quiet + self.limits.quiet <= now.instant;
         self.settle_live(address, now);
+        if is_quiet {
+            self.probe(address, now);
+        }
         sealed.map_err(|error| match error {
             SealError::NoKeys => SendError::NotSecured,
             SealError::Size => SendError::Size { fits },
@@ -187,16 +210,17 @@ impl Endpoint {
     /// asked only for those who have proved that they are there.
     pub fn handle_datagram(
         &mut self,
-        from: SocketAddr,
+        arrival: Arrival,
         datagram: &[u8],
         now: Moment,
-        admission: &dyn Fn(SocketAddr) -> Option<Arc<Admission>>,
+        admission: &Admitting<'_>,
     ) {
-        let address = fold(from);
+        let arrival = Arrival { from: fold(arrival.from), ..arrival };
+        let address = arrival.from;
         match shape::of(datagram) {
             Shape::Garbage => {}
             Shape::ClientHello(hello) => {
-                self.handle_hello(address, &hello, datagram, now, admission);
+                self.handle_hello(arrival, &hello, datagram, now, admission);
             }
             Shape::Clear(sender) => self.handle_clear(address, sender, datagram, now),
             Shape::Protected => {
@@ -247,13 +271,26 @@ impl Endpoint {
         }
     }
 
-    /// Gives up a handshake that we began, since the network says that nobody is there.
-    pub fn give_up(&mut self, peer: SocketAddr, now: Moment) {
+    /// Learns that the network says that nobody is at an address. Anyone on the way can say so:
+    /// it ends a handshake that we began and that nobody has answered yet, about which it then
+    /// returns true, and makes us look whether a peer of an association is still there.
+    pub fn unreachable(&mut self, peer: SocketAddr, now: Moment) -> bool {
         let address = fold(peer);
-        let pending = self.peers.get(&address).and_then(|peer| peer.pending.as_ref());
-        if pending.is_some_and(|it| matches!(it.role, Role::Client { .. })) {
-            self.drop_pending(address);
-            self.schedule(address, now);
+        let Some(peer) = self.peers.get_mut(&address) else { return false };
+        match (&mut peer.live, &peer.pending) {
+            (Some(live), None) if live.quiet + SUSPICIONS <= now.instant => {
+                if live.asked.is_some() && live.watched == SaFields::NONE {
+                    live.suspected = true;
+                    self.probe(address, now);
+                }
+                false
+            }
+            (None, Some(Pending { role: Role::Client { heard: Heard::Nothing, .. }, .. })) => {
+                self.drop_pending(address);
+                self.schedule(address, now);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -272,8 +309,62 @@ impl Endpoint {
     }
 
     /// Returns what protects the conversation with a peer, once something does.
-    pub fn evidence(&self, peer: SocketAddr) -> Option<&Evidence> {
-        self.peers.get(&fold(peer))?.live.as_ref().map(|live| &*live.evidence)
+    pub fn evidence(&self, peer: SocketAddr) -> Option<&Arc<Evidence>> {
+        self.peers.get(&fold(peer))?.live.as_ref().map(|live| &live.evidence)
+    }
+
+    /// Has the association with a peer end, with [`HandshakeError::Changed`], rather than be
+    /// replaced by another; its keys never change. Returns whether there is one.
+    pub fn watch(&mut self, peer: SocketAddr, fields: SaFields) -> bool {
+        let live = self.peers.get_mut(&fold(peer)).and_then(|peer| peer.live.as_mut());
+        live.map(|live| live.watched = live.watched | fields).is_some()
+    }
+
+    /// Returns the peers whose association a newer policy may end: where they are, whom we asked
+    /// for if we did, and at which address of ours they arrived.
+    pub fn watched(&self) -> Vec<(SocketAddr, Option<Asked>, Option<IpAddr>)> {
+        let lives = self.peers.iter().filter_map(|(at, peer)| Some((*at, peer.live.as_ref()?)));
+        lives
+            .filter(|(_, live)| live.watched.contains(SaFields::MM_SA_ID))
+            .map(|(at, live)| (at, live.asked.clone(), live.local))
+            .collect()
+    }
+
+    /// Judges the peer of a live association once more; one that is not there is no problem.
+    ///
+    /// # Errors
+    ///
+    /// Why the association would not be made now.
+    pub fn judge_anew(
+        &self,
+        peer: SocketAddr,
+        question: &Question,
+        anchors: &TrustAnchors,
+        now: Moment,
+    ) -> Result<(), HandshakeError> {
+        let live = self.peers.get(&fold(peer)).and_then(|peer| peer.live.as_ref());
+        live.map_or(Ok(()), |live| live.engine.judge_anew(question, anchors, now.time))
+    }
+
+    /// Ends the association with a peer for this reason; what it sent and was not handed out is
+    /// lost.
+    pub fn abort(&mut self, peer: SocketAddr, why: HandshakeError, now: Moment) {
+        let address = fold(peer);
+        let live = self.peers.get_mut(&address).and_then(|peer| peer.live.take());
+        let Some(mut live) = live else { return };
+        live.engine.close();
+        loop {
+            match live.engine.poll(now) {
+                Output::Transmit(datagram) => {
+                    let (to, from) = (address, live.local);
+                    self.events.push_back(Event::Transmit { to, from, datagram });
+                }
+                Output::Wait(_) => break,
+                _ => {}
+            }
+        }
+        self.events.push_back(Event::Closed { peer: address, error: Some(why) });
+        self.schedule(address, now);
     }
 
     /// Returns how many bytes one datagram to a peer holds.

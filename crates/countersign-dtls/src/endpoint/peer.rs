@@ -1,8 +1,10 @@
 //! What an endpoint knows about one address.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
-use countersign_core::{Asked, Evidence};
+use countersign_core::{Asked, Evidence, SaFields};
 
 use crate::engine::Engine;
 
@@ -19,9 +21,19 @@ pub(super) struct Peer {
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) engine: Box<dyn Engine>,
-    pub(super) evidence: Box<Evidence>,
+    pub(super) evidence: Arc<Evidence>,
+    /// What the program wants to be the end of it, if it changes.
+    pub(super) watched: SaFields,
     /// When something last went either way.
     pub(super) used: Instant,
+    /// When something last came from the peer, or we last began to look whether it is there.
+    pub(super) quiet: Instant,
+    /// The network said that nobody is there, and nothing came from the peer since.
+    pub(super) suspected: bool,
+    /// Whom we asked for, if we did.
+    pub(super) asked: Option<Asked>,
+    /// The address of ours that the peer came to.
+    pub(super) local: Option<IpAddr>,
     pub(super) random: [u8; 32],
 }
 
@@ -30,6 +42,8 @@ pub(super) struct Live {
 pub(super) struct Pending {
     pub(super) engine: Box<dyn Engine>,
     pub(super) role: Role,
+    /// The address of ours that the peer came to.
+    pub(super) local: Option<IpAddr>,
     pub(super) random: [u8; 32],
     pub(super) deadline: Instant,
     /// When the engine wants to be called.

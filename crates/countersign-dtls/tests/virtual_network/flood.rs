@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use countersign_dtls::{Endpoint, Event, Limits};
+use countersign_dtls::{Arrival, Endpoint, Event, Limits};
 
 use crate::clock;
 use crate::net::{Net, Weather, World, asked};
@@ -38,9 +38,11 @@ fn a_million_forged_addresses_leave_nothing_and_get_less_than_they_sent() {
             // A new attempt each time, as a flood would make it.
             let mut hello = hello.clone();
             hello[13 + 12 + 2..][..4].copy_from_slice(&number.to_be_bytes());
-            endpoint.handle_datagram(address, &hello, now, &|_| panic!("nobody proved an address"));
+            endpoint.handle_datagram(coming(address), &hello, now, &|_| {
+                panic!("nobody proved an address")
+            });
             while let Some(event) = endpoint.poll() {
-                let Event::Transmit { to, datagram } = event else { panic!("{event:?}") };
+                let Event::Transmit { to, datagram, .. } = event else { panic!("{event:?}") };
                 assert_eq!(to, address);
                 answered += datagram.len();
                 assert!(datagram.len() <= hello.len(), "amplified");
@@ -96,7 +98,7 @@ fn greet_with_cookie(
         let answers: Vec<_> =
             net.tape.iter().filter(|it| it.1 == from).map(|it| it.2.clone()).collect();
         if let [answer] = &answers[..] {
-            client.handle_datagram(to, answer, now, &|_| None);
+            client.handle_datagram(coming(to), answer, now, &|_| None);
         }
     }
 }
@@ -124,7 +126,7 @@ fn a_thousand_peers_live_on_one_endpoint() {
             let answers: Vec<_> = net.tape[seen..].iter().map(|it| it.2.clone()).collect();
             seen = net.tape.len();
             for answer in answers {
-                client.handle_datagram(to, &answer, now, &|_| None);
+                client.handle_datagram(coming(to), &answer, now, &|_| None);
             }
         }
         assert!(client.evidence(to).is_some(), "client {number}");
@@ -139,4 +141,8 @@ fn a_thousand_peers_live_on_one_endpoint() {
         let (who, what) = net.hosts[server].diary.delivered.last().unwrap();
         assert_eq!((who, &what[..]), (&*from, &number.to_be_bytes()[..]));
     }
+}
+
+fn coming(address: SocketAddr) -> Arrival {
+    Arrival { from: address, to: None }
 }

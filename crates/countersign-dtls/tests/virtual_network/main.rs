@@ -6,4 +6,5 @@ mod net;
 mod attacks;
 mod flood;
 mod names;
+mod quiet;
 mod weather;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use countersign_core::{Admission, Asked, AskedFrom, HandshakeError, Policy, TargetTable};
-use countersign_dtls::{Config, Endpoint, Event, Limits, Side};
+use countersign_dtls::{Arrival, Config, Endpoint, Event, Limits, Side};
 use countersign_lab::{Authority, Leaf};
 
 use crate::clock;
@@ -156,7 +156,8 @@ impl Net {
         let host = &mut self.hosts[to];
         let admission = host.admission.clone();
         let admit = move |_| Some(admission.clone());
-        host.endpoint.handle_datagram(from, datagram, clock::now(), &admit);
+        let arrival = Arrival { from, to: None };
+        host.endpoint.handle_datagram(arrival, datagram, clock::now(), &admit);
         self.collect(to);
     }
 
@@ -207,7 +208,7 @@ impl Net {
         while let Some(event) = self.hosts[host].endpoint.poll() {
             let diary = &mut self.hosts[host].diary;
             match event {
-                Event::Transmit { to, datagram } => {
+                Event::Transmit { to, datagram, .. } => {
                     let from = self.hosts[host].address;
                     self.fly(from, to, datagram);
                 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use countersign_dtls::Config;
+use countersign_dtls::{Config, Limits};
 use countersign_lab::Leaf;
 
 use crate::net::{Dice, Net, Weather, World};
@@ -54,8 +54,8 @@ fn survives(weather: Weather, configs: &(Config, Config), seed: u64) {
     }
 }
 
-fn long() -> countersign_dtls::Limits {
-    let mut limits = countersign_dtls::Limits::default();
+fn long() -> Limits {
+    let mut limits = Limits::default();
     limits.handshake_timeout = Duration::from_secs(600);
     limits
 }
@@ -114,6 +114,25 @@ fn no_datagram_is_larger_than_the_mtu() {
         assert!(net.tape.iter().all(|(_, _, it)| it.len() <= usize::from(mtu)), "{mtu}");
         assert!(net.tape.iter().any(|(_, _, it)| it.len() > usize::from(mtu) - 40), "used: {mtu}");
     }
+}
+
+/// Whoever answers a hello without keeping anything cannot put one together from pieces.
+#[test]
+fn the_hello_for_the_longest_name_is_one_datagram_on_the_narrowest_path() {
+    let world = World::new();
+    let label = "a".repeat(63);
+    let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
+    assert_eq!(longest.len(), 253);
+    let mut net = Net::new(Weather::fair(), 1);
+    let client = net.add(world.config(None, Config::MIN_MTU));
+    let server = net.add_with(
+        world.config(Some(Leaf::new().dns(&longest)), Config::MIN_MTU),
+        Limits::default(),
+        "server.client-certificates = \"none\"",
+    );
+    net.connect(client, "192.0.2.2:1000", &longest);
+    assert!(net.meet(client, server));
+    assert!(net.tape.iter().all(|(_, _, it)| it.len() <= usize::from(Config::MIN_MTU)));
 }
 
 #[test]

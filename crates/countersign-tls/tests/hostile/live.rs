@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use countersign_core::{Admission, Asked, Timestamp};
+use countersign_core::{Admission, Asked, KerberosUse, Timestamp};
 use countersign_lab::{End, Scene, Stranger};
 use countersign_tls::{ClientConfig, Engine, ServerConfig};
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -12,10 +12,11 @@ use rustls::version::TLS12;
 use crate::hunt::{came_to, hunt};
 use crate::mutation::{Random, mutate};
 use crate::records::arrives_whole;
-use crate::{LAX, Outcome, SERVER, feed, finish, said, scene, variant};
+use crate::{LAX, Outcome, SERVER, TICKETS, feed, finish, said, scene, variant};
 
 const FLIGHTS: usize = 18_000;
 const OLD_FLIGHTS: usize = 5_000;
+const OFFERS: usize = 9_000;
 const RECORDS: usize = 7_000;
 
 /// What both sides are made from.
@@ -89,6 +90,33 @@ fn flight_that_is_altered_secures_nobody() {
     came_to(&tally, &["0 true true Truncated", "1 true true Truncated", "2 true true Truncated"]);
     came_to(&tally, &["0 false false Protocol", "2 true false Protocol", "2 true false Truncated"]);
     came_to(&tally, &["0 false false NothingShared", "1 false false RefusedByPeer"]);
+}
+
+#[test]
+fn no_flight_altered_or_not_does_without_the_proof_that_was_agreed_on() {
+    let scene = scene(TICKETS);
+    let (client_config, server_config) = (scene.client_config(), scene.server_config());
+    let (admission, asked, now) = (scene.admission(), scene.asked(), scene.now());
+    let tally = hunt(0x7469_636b, OFFERS, move |random| {
+        let (asked, offer) = (asked.clone(), KerberosUse::Prefer);
+        let mut client = Engine::client_offering(&client_config, asked, offer, now).unwrap();
+        let peer = Scene::CLIENT.parse().unwrap();
+        let mut server = Engine::server(&server_config, admission.clone(), peer).unwrap();
+        let stage = random.below(4);
+        let (wire, _) = send(&said(&mut client), stage == 0, random);
+        let mut outcome = feed(&mut server, &wire, now, random);
+        let (wire, _) = send(&said(&mut server), stage == 1, random);
+        let mut answered = feed(&mut client, &wire, now, random);
+        let (wire, _) = send(&said(&mut client), stage == 2, random);
+        if outcome.failure.is_none() {
+            outcome = feed(&mut server, &wire, now, random);
+        }
+        assert!(!answered.is_secured && !outcome.is_secured, "nobody has proved anything");
+        finish(&mut client, now, &mut answered);
+        finish(&mut server, now, &mut outcome);
+        format!("{stage} {} {}", ending(&answered), ending(&outcome))
+    });
+    came_to(&tally, &["3 Truncated Truncated", "0 RefusedByPeer Protocol", "2 Truncated Protocol"]);
 }
 
 #[test]

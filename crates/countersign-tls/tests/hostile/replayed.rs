@@ -1,6 +1,6 @@
 //! Noise, and recorded flights of other handshakes: nobody is ever secured by them.
 
-use countersign_core::{HandshakeError, Timestamp};
+use countersign_core::{HandshakeError, KerberosUse, Timestamp};
 use countersign_lab::{Pair, Scene, Stranger};
 use countersign_tls::{ClientConfig, Engine, ServerConfig};
 use rustls::crypto::CryptoProvider;
@@ -9,7 +9,7 @@ use rustls::version::{TLS12, TLS13};
 
 use crate::hunt::{Tally, came_to, hunt};
 use crate::mutation::{Random, mutate};
-use crate::{HOST, LAX, ROOT, SERVER, feed, finish, scene, variant};
+use crate::{HOST, LAX, ROOT, SERVER, TICKETS, feed, finish, scene, variant};
 
 const NOISE: usize = 12_000;
 const HELLOS: usize = 36_000;
@@ -17,27 +17,30 @@ const ANSWERS: usize = 22_000;
 
 /// Engines of both roles, strict and lax, at small cost.
 struct Makers {
-    scenes: [Scene; 2],
-    clients: [ClientConfig; 2],
-    servers: [ServerConfig; 2],
+    scenes: [Scene; 3],
+    clients: [ClientConfig; 3],
+    servers: [ServerConfig; 3],
 }
 
 impl Makers {
     fn new() -> Self {
-        let scenes = [scene(""), scene(LAX)];
-        let clients = [scenes[0].client_config(), scenes[1].client_config()];
-        let servers = [scenes[0].server_config(), scenes[1].server_config()];
+        let scenes = [scene(""), scene(LAX), scene(TICKETS)];
+        let clients = [0, 1, 2].map(|kind: usize| scenes[kind].client_config());
+        let servers = [0, 1, 2].map(|kind: usize| scenes[kind].server_config());
         Self { scenes, clients, servers }
     }
 
     fn client(&self, random: &mut Random) -> Engine {
-        let config = random.pick(&self.clients);
-        Engine::client(config, self.scenes[0].asked(), self.now()).unwrap()
+        let kind = random.below(3);
+        let offer = if kind == 2 { KerberosUse::Prefer } else { KerberosUse::Off };
+        let asked = self.scenes[0].asked();
+        Engine::client_offering(&self.clients[kind], asked, offer, self.now()).unwrap()
     }
 
     fn server(&self, random: &mut Random) -> Engine {
         let peer = Scene::CLIENT.parse().unwrap();
-        Engine::server(random.pick(&self.servers), self.scenes[0].admission(), peer).unwrap()
+        let kind = random.below(3);
+        Engine::server(&self.servers[kind], self.scenes[kind].admission(), peer).unwrap()
     }
 
     fn now(&self) -> Timestamp {

@@ -33,7 +33,7 @@ impl UdpSocket {
 
     /// Returns whether datagrams wait for room in the kernel.
     pub(crate) fn has_outgoing(&self) -> bool {
-        self.lock().open.as_ref().is_some_and(|open| !open.outbox.is_empty())
+        self.lock().open.as_ref().is_some_and(|open| open.is_full())
     }
 
     /// Sends what waits for room in the kernel, as much as it takes.

@@ -12,10 +12,11 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use countersign_dtls::Standing;
-use countersign_sys::{Interest, wait};
+use countersign_sys::{Interest, ReadySet, wait};
 
 use super::UdpSocket;
 use super::state::{Open, State};
+use super::udp::SOCKET;
 use crate::Error;
 use crate::core::Stage;
 
@@ -30,6 +31,12 @@ impl UdpSocket {
                     .map_err(Error::io("find the address"))?;
                 state.life.completed_bind();
             }
+            if state.local.ip().is_unspecified() {
+                countersign_sys::tell_destination(&self.socket, state.local)
+                    .map_err(Error::io("learn where peers arrive"))?;
+            }
+            // Older kernels hand over one by one.
+            let _ = countersign_sys::join_arrivals(&self.socket);
             state.open = Some(Open::new(self.context.current(), state.mtu)?);
         }
         Ok(())
@@ -63,6 +70,7 @@ impl UdpSocket {
             }
             let done = |open: &Open| open.endpoint.standing(peer) != Standing::Pending;
             state = self.progress(state, deadline, done)?;
+            self.signal(&mut state);
         }
     }
 
@@ -72,16 +80,22 @@ impl UdpSocket {
         mut state: MutexGuard<'a, State>,
         peer: SocketAddr,
     ) -> Result<(), Error> {
-        let deadline = state.write_timeout.map(|time| Instant::now() + time);
+        let mut deadline = None;
         loop {
-            state.flush(&self.socket, Some(peer)).map_err(Error::io(format!("send to {peer}")))?;
-            let is_full = state.open.as_ref().is_some_and(|open| !open.outbox.is_empty());
+            state
+                .flush(&self.socket, Some(peer))
+                .map_err(|error| Error::io(format!("send to {peer}"))(error))?;
+            let is_full = state.open.as_ref().is_some_and(Open::is_full);
             // Non-blocking, it is accepted, and goes out with the next call.
             if !is_full || self.is_nonblocking() {
                 self.set_alarm(&mut state);
                 return Ok(());
             }
+            let timeout = state.write_timeout;
             drop(state);
+            if deadline.is_none() {
+                deadline = timeout.map(|time| Instant::now() + time);
+            }
             wait(self.socket.as_fd(), Interest::Write, deadline).map_err(Error::io("send"))?;
             state = self.lock();
         }
@@ -97,16 +111,20 @@ impl UdpSocket {
     ) -> Result<MutexGuard<'a, State>, Error> {
         loop {
             state.advance(&self.socket, self.context.current())?;
-            self.signal(&mut state);
             self.set_alarm(&mut state);
             // It may have brought what another thread waits for.
-            self.progress.notify_all();
+            if state.waiting > 0 {
+                self.progress.notify_all();
+            }
             if state.open.as_ref().is_none_or(&done) {
                 return Ok(state);
             }
+            self.signal(&mut state);
             if self.is_nonblocking() {
                 // What is ready is taken out of the set, so that waiting on it is of use.
-                if self.ready.next(false).map_err(Error::io("wait"))?.is_none() {
+                let ready = self.ready.next(false).map_err(Error::io("wait"))?;
+                state.was_called = ready == Some(SOCKET);
+                if ready.is_none() {
                     return Err(Error::Io {
                         doing: "go on".to_owned(),
                         source: io::ErrorKind::WouldBlock.into(),
@@ -134,24 +152,37 @@ impl UdpSocket {
         }
         if state.is_awaited {
             let left = left.unwrap_or(Duration::from_secs(3600));
+            state.waiting += 1;
             let waited = self.progress.wait_timeout(state, left);
-            return Ok(waited.unwrap_or_else(PoisonError::into_inner).0);
+            let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state.waiting -= 1;
+            return Ok(state);
         }
+        // The alarm costs a system call, and a wait that ends in time none.
+        let due = state.open.as_ref().and_then(|open| open.endpoint.next_deadline());
+        let until = deadline.into_iter().chain(due).min();
+        let left = until.map(|at| at.saturating_duration_since(Instant::now()));
         state.is_awaited = true;
+        state.awaited_until = until;
         drop(state);
         let woken = self.ready.next_within(left);
         let mut state = self.lock();
         state.is_awaited = false;
-        // The alarm has rung, perhaps; set again, it rings again.
-        state.alarm = None;
-        self.progress.notify_all();
-        woken.map_err(Error::io("wait"))?;
+        if state.waiting > 0 {
+            self.progress.notify_all();
+        }
+        match woken.map_err(Error::io("wait"))? {
+            Some(ReadySet::ALARM) => state.alarm = None,
+            Some(SOCKET) => state.was_called = true,
+            _ => {}
+        }
         Ok(state)
     }
 
-    /// Has the descriptor be readable while decrypted datagrams wait.
+    /// Has the descriptor be readable while decrypted datagrams wait, if somebody waits on it.
     pub(super) fn signal(&self, state: &mut State) {
-        let has_mail = state.open.as_ref().is_some_and(Open::has_mail);
+        let is_watched = state.is_awaited || self.is_watched.load(Ordering::Relaxed);
+        let has_mail = is_watched && state.open.as_ref().is_some_and(Open::has_mail);
         if has_mail != state.is_signalled {
             if has_mail {
                 self.mail.raise()
@@ -162,19 +193,21 @@ impl UdpSocket {
         }
     }
 
-    /// Sets the alarm, if something is due before it rings.
-    fn set_alarm(&self, state: &mut State) {
+    /// Sets the alarm, if something is due before it rings, and before anybody who waits wakes by
+    /// himself.
+    pub(super) fn set_alarm(&self, state: &mut State) {
         let next = state.open.as_ref().and_then(|open| open.endpoint.next_deadline());
-        if let Some(at) = next
-            && state.alarm.is_none_or(|set| at < set || set <= Instant::now())
-        {
+        let Some(at) = next else { return };
+        let is_needed = self.is_watched.load(Ordering::Relaxed)
+            || (state.is_awaited && state.awaited_until.is_none_or(|until| at < until));
+        if is_needed && state.alarm.is_none_or(|set| at < set) {
             // Without it, what is due waits for the next call.
             let _ = self.ready.set_alarm(at.saturating_duration_since(Instant::now()));
             state.alarm = Some(at);
         }
     }
 
-    fn is_nonblocking(&self) -> bool {
+    pub(crate) fn is_nonblocking(&self) -> bool {
         self.nonblocking.load(Ordering::Relaxed)
     }
 

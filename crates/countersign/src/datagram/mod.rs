@@ -1,7 +1,7 @@
 //! Datagrams: one socket, many peers, a name for each.
 
 mod udp;
-pub use udp::UdpSocket;
+pub use udp::{Received, UdpSocket};
 
 #[cfg(feature = "tokio")]
 mod asynchronous;

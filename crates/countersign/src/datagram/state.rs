@@ -1,5 +1,6 @@
 //! What a datagram socket holds under its lock: the endpoint, and what waits on either side of it.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -7,14 +8,18 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_dtls::{Config, Endpoint, Event, Limits, Moment, Side, Standing};
+use countersign_dtls::{Arrival, Config, Endpoint, Event, Limits, Moment, Side};
+use countersign_sys::{Batch, MAX_SEGMENTED, MAX_SEGMENTS, Route};
+use countersign_tls::Question;
 
 use crate::clock;
 use crate::context::Generation;
 use crate::core::{
-    Asked, ClientPlan, HandshakeError, Lifecycle, SecuritySettings, TargetTable, fold,
+    Admission, Asked, ClientPlan, HandshakeError, KerberosBar, KerberosUse, Lifecycle, PlanError,
+    SaFields, SecuritySettings, TargetTable, Timestamp, fold,
 };
 use crate::error::Error;
+use crate::listener::Refusal;
 
 /// Everything of a datagram socket that changes.
 #[derive(Debug)]
@@ -30,6 +35,12 @@ pub(super) struct State {
     pub(super) write_timeout: Option<Duration>,
     /// A thread waits for the kernel, and tells the others.
     pub(super) is_awaited: bool,
+    /// When that thread wakes by itself; `None` is never.
+    pub(super) awaited_until: Option<Instant>,
+    /// How many threads wait for that one.
+    pub(super) waiting: usize,
+    /// The kernel said that there is something, which may be an error only.
+    pub(super) was_called: bool,
     /// What the alarm is set to.
     pub(super) alarm: Option<Instant>,
     pub(super) is_signalled: bool,
@@ -42,11 +53,54 @@ pub(super) struct Open {
     pub(super) generation: Arc<Generation>,
     inbox: VecDeque<(SocketAddr, Vec<u8>)>,
     inbox_bytes: usize,
-    pub(super) outbox: VecDeque<(SocketAddr, Vec<u8>)>,
+    outbox: VecDeque<Outgoing>,
     failures: HashMap<SocketAddr, (Instant, Failure)>,
-    buffer: Vec<u8>,
+    refusals: VecDeque<Refusal>,
+    /// Associations that were ended as the program had asked, which it has not been told of yet.
+    ended: HashMap<SocketAddr, HandshakeError>,
+    /// Some association is to end if policy would not have it made any more.
+    follows_policy: bool,
+    /// Somebody asks for refusals.
+    pub(super) tells_refusals: bool,
+    clock: Clock,
+    can_segment: bool,
     /// How many datagrams have been taken from the kernel.
     pub(super) heard: u64,
+}
+
+thread_local! {
+    /// What arrives is dealt with before others have a turn, so the room for it need not be each
+    /// socket's own.
+    static BATCH: RefCell<Batch> = RefCell::new(Batch::new());
+}
+
+/// A datagram that waits for the kernel.
+#[derive(Debug)]
+struct Outgoing {
+    to: SocketAddr,
+    from: Option<IpAddr>,
+    datagram: Vec<u8>,
+}
+
+/// The time on both clocks; the one for certificates, which counts seconds, is read once a second.
+#[derive(Debug)]
+struct Clock {
+    read: Instant,
+    time: Timestamp,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { read: Instant::now(), time: clock::now() }
+    }
+
+    fn now(&mut self) -> Moment {
+        let instant = Instant::now();
+        if instant.saturating_duration_since(self.read) >= Duration::from_secs(1) {
+            *self = Self { read: instant, time: clock::now() };
+        }
+        Moment { instant, time: self.time }
+    }
 }
 
 /// Why nobody has proved who is at an address.
@@ -74,8 +128,10 @@ const INBOX: usize = 4 << 20;
 const OUTBOX: usize = 1024;
 /// How many failures are remembered for those who have not asked yet.
 const FAILURES: usize = 1024;
-/// How many datagrams are taken from the kernel before others have a turn.
-const BURST: usize = 64;
+/// How many refusals wait for those who ask for them at most; older ones are forgotten.
+const REFUSALS: usize = 1024;
+/// How often the kernel is asked for datagrams, several each time, before others have a turn.
+const BURST: usize = 2;
 
 impl Open {
     pub(super) fn new(generation: Arc<Generation>, mtu: u16) -> Result<Self, Error> {
@@ -83,7 +139,10 @@ impl Open {
         let policy = generation.policy.limits();
         let mut limits = Limits::default();
         limits.half_open = policy.handshakes;
+        limits.half_open_per_host = policy.handshakes_per_host;
+        limits.peers = policy.datagram_peers;
         limits.handshake_timeout = policy.handshake_timeout;
+        limits.idle = policy.datagram_idle;
         let endpoint = Endpoint::new(config, limits, Instant::now()).map_err(ours)?;
         Ok(Self {
             endpoint,
@@ -92,13 +151,51 @@ impl Open {
             inbox_bytes: 0,
             outbox: VecDeque::new(),
             failures: HashMap::new(),
-            buffer: vec![0; 1 << 16],
+            refusals: VecDeque::new(),
+            ended: HashMap::new(),
+            follows_policy: false,
+            tells_refusals: false,
+            clock: Clock::new(),
+            can_segment: true,
             heard: 0,
         })
     }
 
+    /// Returns the time on both clocks.
+    pub(super) fn now(&mut self) -> Moment {
+        self.clock.now()
+    }
+
+    /// Returns whether there is something for the program.
     pub(super) fn has_mail(&self) -> bool {
         !self.inbox.is_empty()
+            || !self.ended.is_empty()
+            || (self.tells_refusals && !self.refusals.is_empty())
+    }
+
+    /// Returns whether something waits for room in the kernel.
+    pub(super) fn is_full(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// Returns, once, that the association with `peer` was ended as the program had asked; without
+    /// a peer, that of any.
+    pub(super) fn take_ended(&mut self, peer: Option<SocketAddr>) -> Option<Error> {
+        let peer = peer.or_else(|| self.ended.keys().next().copied())?;
+        let source = self.ended.remove(&fold(peer))?;
+        Some(Error::Handshake { peer, source })
+    }
+
+    /// Returns why the last handshake with `peer` failed, if it did, for a query.
+    pub(super) fn last_failure(&self, peer: SocketAddr) -> Option<HandshakeError> {
+        match self.failures.get(&fold(peer)) {
+            Some((_, Failure::Handshake(error))) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn take_refusal(&mut self) -> Option<Refusal> {
+        self.refusals.pop_front()
     }
 
     pub(super) fn take_mail(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
@@ -129,12 +226,23 @@ impl Open {
         once.then(|| failure.told_of(peer))
     }
 
+    /// Keeps why a handshake of ours failed, in place of the oldest that nobody has asked for.
+    fn remember(&mut self, peer: SocketAddr, failure: Failure) {
+        if self.failures.len() >= FAILURES {
+            let oldest = self.failures.iter().min_by_key(|(_, (at, _))| *at);
+            if let Some(oldest) = oldest.map(|(peer, _)| *peer) {
+                self.failures.remove(&oldest);
+            }
+        }
+        self.failures.insert(peer, (Instant::now(), failure));
+    }
+
     /// Notes what the endpoint has to say.
     fn absorb(&mut self) {
         while let Some(event) = self.endpoint.poll() {
             match event {
-                Event::Transmit { to, datagram } if self.outbox.len() < OUTBOX => {
-                    self.outbox.push_back((to, datagram));
+                Event::Transmit { to, from, datagram } if self.outbox.len() < OUTBOX => {
+                    self.outbox.push_back(Outgoing { to, from, datagram });
                 }
                 Event::Deliver { from, datagram } if self.inbox_bytes + datagram.len() <= INBOX => {
                     self.inbox_bytes += datagram.len();
@@ -143,10 +251,20 @@ impl Open {
                 Event::Secured { peer } => {
                     self.failures.remove(&peer);
                 }
-                Event::Failed { peer, began: Side::Ours, error }
-                    if self.failures.len() < FAILURES =>
-                {
-                    self.failures.insert(peer, (Instant::now(), Failure::Handshake(error)));
+                Event::Failed { peer, began: Side::Ours, error } => {
+                    self.remember(peer, Failure::Handshake(error));
+                }
+                Event::Closed { peer, error: Some(error @ HandshakeError::Changed { .. }) } => {
+                    // What came under the session that it was has no place any more.
+                    self.inbox.retain(|(from, _)| *from != peer);
+                    self.inbox_bytes = self.inbox.iter().map(|(_, it)| it.len()).sum();
+                    self.ended.insert(peer, error);
+                }
+                Event::Failed { peer, began: Side::Theirs, error } => {
+                    if self.refusals.len() >= REFUSALS {
+                        self.refusals.pop_front();
+                    }
+                    self.refusals.push_back(Refusal { peer, error });
                 }
                 _ => {}
             }
@@ -161,7 +279,9 @@ impl State {
         socket: &OwnedFd,
         generation: Arc<Generation>,
     ) -> Result<(), Error> {
-        let Self { open: Some(open), names, settings, connected, local, mtu, .. } = self else {
+        let was_called = std::mem::take(&mut self.was_called);
+        let Self { open: Some(open), names, settings, connected, local, mtu, alarm, .. } = self
+        else {
             return Ok(());
         };
         if generation.number != open.generation.number {
@@ -170,39 +290,48 @@ impl State {
                 open.endpoint.set_config(config);
             }
             open.generation = generation;
+            open.follow_policy(settings.as_ref(), names, *local);
         }
-        let generation = open.generation.clone();
-        let policy = &generation.policy;
-        let settings = Some(settings.clone().unwrap_or_default());
-        let admission = |peer: SocketAddr| {
-            if connected.is_some_and(|only| only != peer) {
+        let now = open.now();
+        let Open { endpoint, generation, heard, ended, .. } = &mut *open;
+        let admission = |arrival: Arrival| {
+            let is_other = connected.is_some_and(|only| only != arrival.from);
+            // Nobody comes back under another session before the program knows.
+            if is_other || ended.contains_key(&arrival.from) {
                 return None;
             }
-            policy.plan_inbound_datagrams(settings.as_ref(), names, *local, peer).ok().map(Arc::new)
+            admission(generation, settings.as_ref(), names, *local, arrival)
         };
-        for _ in 0..BURST {
-            match countersign_sys::receive_from(socket, &mut open.buffer) {
-                Ok((count, from)) => {
-                    open.heard += 1;
-                    let datagram = open.buffer.get(..count).unwrap_or_default();
-                    open.endpoint.handle_datagram(from, datagram, now(), &admission);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // Of a socket that is connected the kernel tells that nobody is there. Anyone on
-                // the path can say so, so it ends what has not begun, and nothing else.
-                Err(error) => {
-                    if let Some(peer) = *connected {
-                        open.unreachable(peer, &error);
+        let mut has_error = false;
+        BATCH.with_borrow_mut(|batch| {
+            for round in 0..BURST {
+                let more = match batch.receive(socket) {
+                    Ok(more) => more,
+                    Err(error) => {
+                        // Woken for nothing: what the network says of others is in its own queue.
+                        has_error |= error.kind() != io::ErrorKind::WouldBlock;
+                        has_error |= was_called && round == 0;
+                        break;
                     }
+                };
+                for datagram in batch.arrived() {
+                    *heard += 1;
+                    let arrival = Arrival { from: datagram.from, to: datagram.to };
+                    endpoint.handle_datagram(arrival, datagram.bytes, now, &admission);
+                }
+                if !more {
+                    break;
                 }
             }
-            open.absorb();
-            if open.has_mail() {
-                break;
-            }
+        });
+        if has_error {
+            open.hear_complaints(socket);
         }
-        if open.endpoint.next_deadline().is_some_and(|at| at <= Instant::now()) {
-            open.endpoint.handle_timeout(now());
+        if open.endpoint.next_deadline().is_some_and(|at| at <= now.instant) {
+            open.endpoint.handle_timeout(now);
+            if alarm.is_some_and(|set| set <= now.instant) {
+                *alarm = None;
+            }
         }
         open.absorb();
         self.flush(socket, None).map_err(Error::io("send"))
@@ -210,27 +339,74 @@ impl State {
 
     /// Sends what waits, as much as the kernel takes; tells of errors with one peer only.
     pub(super) fn flush(&mut self, socket: &OwnedFd, about: Option<SocketAddr>) -> io::Result<()> {
-        let is_v6 = self.local.is_ipv6();
+        let (is_v6, connected) = (self.local.is_ipv6(), self.connected);
         let Some(open) = &mut self.open else { return Ok(()) };
         open.absorb();
-        while let Some((to, datagram)) = open.outbox.front() {
-            let to = *to;
-            match countersign_sys::send_to(socket, datagram, unfold(to, is_v6)) {
+        let mut is_repeated = false;
+        while let Some(Outgoing { to, from, datagram }) = open.outbox.front() {
+            let (to, from) = (*to, *from);
+            let address = (connected != Some(to)).then(|| unfold(to, is_v6));
+            let route = Route { to: address, from, is_v6 };
+            let run = if open.can_segment { run(&open.outbox) } else { 1 };
+            let sent = if run > 1 {
+                let segment = u16::try_from(datagram.len()).ok();
+                let all: Vec<u8> =
+                    open.outbox.iter().take(run).flat_map(|it| &it.datagram).copied().collect();
+                countersign_sys::send_along(socket, route, &all, segment)
+            } else {
+                countersign_sys::send_along(socket, route, datagram, None)
+            };
+            match sent {
+                Ok(()) => {
+                    open.outbox.drain(..run);
+                    is_repeated = false;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                // Not on this path, or not with this device.
+                Err(_) if run > 1 => open.can_segment = false,
                 Err(error) => {
+                    // What the kernel heard of an earlier datagram, perhaps to another peer, is
+                    // said in place of this one: which was whose is in the queue of errors.
+                    open.hear_complaints(socket);
+                    if !std::mem::replace(&mut is_repeated, true) {
+                        continue;
+                    }
+                    is_repeated = false;
                     open.outbox.pop_front();
-                    // What the kernel heard of an earlier datagram is said in place of this one.
-                    open.unreachable(to, &error);
+                    open.unreachable(to, error.kind());
                     if about == Some(to) {
                         return Err(error);
                     }
                 }
-                Ok(()) => {
-                    open.outbox.pop_front();
-                }
             }
         }
         Ok(())
+    }
+
+    /// Ends what the policy in force would not have made, if the program asked for that.
+    pub(super) fn follow_policy(&mut self, generation: impl FnOnce() -> Arc<Generation>) {
+        let Self { open: Some(open), settings, names, local, .. } = self else { return };
+        if !open.follows_policy {
+            return;
+        }
+        let generation = generation();
+        if generation.number != open.generation.number {
+            if let Ok(config) = config(&generation, self.mtu) {
+                open.endpoint.set_config(config);
+            }
+            open.generation = generation;
+            open.follow_policy(settings.as_ref(), names, *local);
+        }
+    }
+
+    /// Has the association with `peer` end once one of `fields` changes; what it was made under
+    /// may have changed already.
+    pub(super) fn watch(&mut self, peer: SocketAddr, fields: SaFields) {
+        let Self { open: Some(open), settings, names, local, .. } = self else { return };
+        if fields != SaFields::NONE && open.endpoint.watch(peer, fields) {
+            open.follows_policy |= fields.contains(SaFields::MM_SA_ID);
+            open.follow_policy(settings.as_ref(), names, *local);
+        }
     }
 
     /// Decides whom the peer at `address` must prove to be. There is never a plan in clear.
@@ -238,8 +414,16 @@ impl State {
         let settings = self.settings.clone().unwrap_or_default();
         let policy = &open.generation.policy;
         match policy.plan_client(Some(&settings), &self.names, address)? {
+            ClientPlan::Tls {
+                asked: Asked::Name { name, .. },
+                kerberos: KerberosUse::Require,
+                ..
+            } => {
+                let (asked, why) = (name.to_string(), KerberosBar::Datagrams);
+                Err(Error::Plan(PlanError::KerberosCannot { asked, why }))
+            }
             ClientPlan::Tls { asked, .. } => Ok(asked),
-            _ => Err(Error::Plan(crate::core::PlanError::NoName { peer: address })),
+            _ => Err(Error::Plan(PlanError::NoName { peer: address })),
         }
     }
 
@@ -253,7 +437,8 @@ impl State {
             let proved = |evidence: &crate::Evidence| {
                 evidence.names().iter().any(|proved| proved.name() == new)
             };
-            old.is_none_or(|(_, old)| old != new) && !endpoint.evidence(*peer).is_some_and(proved)
+            old.is_none_or(|(_, old)| old != new)
+                && !endpoint.evidence(*peer).is_some_and(|it| proved(it))
         })
     }
 }
@@ -262,27 +447,127 @@ impl Open {
     /// Begins to find out who is at `address`.
     pub(super) fn begin(&mut self, address: SocketAddr, asked: Asked) -> Result<(), Error> {
         self.failures.remove(&fold(address));
-        let begun = self.endpoint.connect(address, asked, now());
+        let now = self.now();
+        let begun = self.endpoint.connect(address, asked, now);
         self.absorb();
         begun.map_err(|source| Error::Handshake { peer: address, source })
     }
 
-    fn unreachable(&mut self, peer: SocketAddr, error: &io::Error) {
-        if self.endpoint.standing(peer) == Standing::Pending {
-            self.endpoint.give_up(peer, now());
-            let failure = Failure::Network(error.kind());
-            self.failures.insert(fold(peer), (Instant::now(), failure));
+    /// Ends the associations that the program wants to follow the policy, and that would not be made
+    /// under the one in force.
+    pub(super) fn follow_policy(
+        &mut self,
+        settings: Option<&SecuritySettings>,
+        names: &TargetTable,
+        local: SocketAddr,
+    ) {
+        if !self.follows_policy {
+            return;
         }
+        let (now, generation) = (self.now(), self.generation.clone());
+        for (peer, asked, to) in self.endpoint.watched() {
+            let question = match asked {
+                Some(asked) if generation.policy.still_asks(&asked, peer) => {
+                    Some(Question::IsServer(asked))
+                }
+                Some(_) => None,
+                None => {
+                    let arrival = Arrival { from: peer, to };
+                    admission(&generation, settings, names, local, arrival)
+                        .map(|admission| Question::MayConnect(admission, peer))
+                }
+            };
+            let judged = match question {
+                Some(question) => {
+                    self.endpoint.judge_anew(peer, &question, &generation.anchors, now)
+                }
+                None => Err(HandshakeError::NotAllowed {
+                    peer: peer.to_string(),
+                    why: "another name is asked for at its address".to_owned(),
+                }),
+            };
+            if let Err(why) = judged {
+                let what = format!("under the policy as it is now, {why}");
+                self.endpoint.abort(peer, HandshakeError::Changed { what }, now);
+            }
+        }
+        self.absorb();
+    }
+
+    /// Takes what the network says of datagrams that did not arrive.
+    fn hear_complaints(&mut self, socket: &OwnedFd) {
+        let mut complaints = Vec::new();
+        // A socket that is dropped with its thread finds no room any more, and needs none.
+        let _ = BATCH.try_with(|batch| {
+            let mut batch = batch.borrow_mut();
+            batch.complaints(socket, |complaint| complaints.push(complaint));
+        });
+        for complaint in complaints {
+            self.unreachable(fold(complaint.peer), complaint.kind);
+        }
+    }
+
+    /// Nobody is there, says the network, or the kernel itself.
+    fn unreachable(&mut self, peer: SocketAddr, kind: io::ErrorKind) {
+        use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+        // That a datagram is too large for some path says nothing of the peer.
+        if !matches!(kind, ConnectionRefused | HostUnreachable | NetworkUnreachable) {
+            return;
+        }
+        let now = self.now();
+        if self.endpoint.unreachable(peer, now) {
+            self.remember(peer, Failure::Network(kind));
+        }
+        self.absorb();
     }
 }
 
-/// Returns the time on both clocks.
-pub(super) fn now() -> Moment {
-    Moment { instant: Instant::now(), time: clock::now() }
+/// Says who may come in that way.
+fn admission(
+    generation: &Generation,
+    settings: Option<&SecuritySettings>,
+    names: &TargetTable,
+    local: SocketAddr,
+    arrival: Arrival,
+) -> Option<Arc<Admission>> {
+    let at = SocketAddr::new(arrival.to.unwrap_or_else(|| local.ip()), local.port());
+    let default = SecuritySettings::default();
+    let settings = Some(settings.unwrap_or(&default));
+    let plan = generation.policy.plan_inbound_datagrams(settings, names, at, arrival.from);
+    plan.ok().map(Arc::new)
+}
+
+/// How many datagrams at the front of the queue can go in one call: of one size, the last perhaps
+/// shorter, to one peer.
+fn run(outbox: &VecDeque<Outgoing>) -> usize {
+    let Some(first) = outbox.front() else { return 0 };
+    let size = first.datagram.len();
+    let (mut count, mut bytes, mut last) = (0, 0, size);
+    for next in outbox.iter().take(MAX_SEGMENTS) {
+        bytes += next.datagram.len();
+        let same = (next.to, next.from) == (first.to, first.from);
+        if !same || last != size || next.datagram.len() > size || bytes > MAX_SEGMENTED {
+            break;
+        }
+        last = next.datagram.len();
+        count += 1;
+    }
+    count
 }
 
 fn config(generation: &Generation, mtu: u16) -> Result<Config, Error> {
-    Config::new(&generation.anchors, generation.credential.as_ref(), mtu).map_err(ours)
+    let make =
+        || Config::new(&generation.anchors, generation.credential.as_ref(), mtu).map_err(ours);
+    if mtu != Config::DEFAULT_MTU {
+        return make();
+    }
+    match generation.datagrams.get() {
+        Some(config) => Ok(config.clone()),
+        None => {
+            let made = make()?;
+            Ok(generation.datagrams.get_or_init(|| made).clone())
+        }
+    }
 }
 
 fn ours(source: HandshakeError) -> Error {

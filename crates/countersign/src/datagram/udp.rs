@@ -4,16 +4,18 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use countersign_dtls::{Config, SendError};
-use countersign_sys::{ReadySet, Signal};
+use countersign_sys::{MAX_SEGMENTS, ReadySet, Signal};
 
-use super::state::{Open, State, now};
+use super::state::State;
 use crate::core::{
-    Lifecycle, SecurityInfo, SecuritySettings, SocketKind, Stage, TargetTable, WsaError, fold,
+    Lifecycle, QueryAnswer, QueryTemplate, SecurityInfo, SecuritySettings, SocketKind, Stage,
+    TargetTable, WsaError, fold,
 };
+use crate::listener::Refusal;
 use crate::{Context, Error, PeerName};
 
 /// A UDP socket that talks to many peers, each of which has proved who it is.
@@ -55,9 +57,21 @@ pub struct UdpSocket {
     pub(super) state: Mutex<State>,
     pub(super) progress: Condvar,
     pub(super) nonblocking: AtomicBool,
+    /// Somebody has the descriptor, and may wait on it.
+    pub(super) is_watched: AtomicBool,
 }
 
-const SOCKET: u64 = 0;
+/// What came of waiting for a datagram.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum Received {
+    /// A datagram of so many bytes, and who sent it.
+    Datagram(usize, SocketAddr),
+    /// A peer that began a handshake is not who it must be, and was turned away.
+    Refused(Refusal),
+}
+
+pub(super) const SOCKET: u64 = 0;
 const MAIL: u64 = 1;
 
 impl UdpSocket {
@@ -101,6 +115,7 @@ impl UdpSocket {
         let socket = countersign_sys::datagram_socket(like).map_err(failed())?;
         let ready = ReadySet::new().map_err(failed())?;
         let mail = Signal::new().map_err(failed())?;
+        countersign_sys::tell_complaints(&socket, like).map_err(failed())?;
         ready.add(&socket, SOCKET).map_err(failed())?;
         ready.add(&mail, MAIL).map_err(failed())?;
         let local = match like {
@@ -118,6 +133,9 @@ impl UdpSocket {
             read_timeout: None,
             write_timeout: None,
             is_awaited: false,
+            awaited_until: None,
+            waiting: 0,
+            was_called: false,
             alarm: None,
             is_signalled: false,
         };
@@ -129,6 +147,7 @@ impl UdpSocket {
             state: Mutex::new(state),
             progress: Condvar::new(),
             nonblocking: AtomicBool::new(false),
+            is_watched: AtomicBool::new(false),
         })
     }
 
@@ -194,11 +213,11 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// [`Error::Order`] outside of 256 to 16,384, or after the first use.
+    /// [`Error::Order`] outside of 512 to 16,384, or after the first use.
     pub fn set_mtu(&self, mtu: u16) -> Result<(), Error> {
         let state = &mut *self.lock();
         if state.open.is_some() || !(Config::MIN_MTU..=Config::MAX_MTU).contains(&mtu) {
-            let why = "it must be 256 to 16384, and set before the first use";
+            let why = "it must be 512 to 16384, and set before the first use";
             return Err(Error::Order { doing: "set the MTU", why, wsa: WsaError::Inval });
         }
         state.mtu = mtu;
@@ -248,8 +267,9 @@ impl UdpSocket {
             open.keep_mail_of(only);
             let others: Vec<SocketAddr> =
                 open.endpoint.peers().map(|(other, _)| other).filter(|it| *it != only).collect();
+            let now = open.now();
             for other in others {
-                open.endpoint.close(other, now());
+                open.endpoint.close(other, now);
             }
         }
         match self.secure(state, only) {
@@ -273,23 +293,73 @@ impl UdpSocket {
     /// [`Error::Io`] as sendto(2), `TimedOut` if a write time-out is over, `WouldBlock` on a
     /// non-blocking socket.
     pub fn send_to(&self, datagram: &[u8], peer: SocketAddr) -> Result<usize, Error> {
-        let mut state = self.lock();
+        let mut state = self.ready_to_send(fold(peer))?;
         let peer = fold(peer);
-        match (state.connected, state.life.stage()) {
-            (Some(only), _) if only != peer => {
-                return Err(order(&state, "send", WsaError::IsConn));
-            }
-            (_, Stage::Failed) => return Err(order(&state, "send", WsaError::NotConn)),
-            _ => {}
-        }
-        self.open(&mut state)?;
         loop {
-            let sent = state.open.as_mut().map(|it| it.endpoint.send(peer, datagram, now()));
+            let sent = state.open.as_mut().map(|open| {
+                let now = open.now();
+                open.endpoint.send(peer, datagram, now)
+            });
             match sent {
                 Some(Ok(())) => return self.push_out(state, peer).map(|()| datagram.len()),
                 Some(Err(SendError::Size { .. })) => return Err(size(datagram)),
                 _ if datagram.is_empty() => return Err(size(datagram)),
                 _ => state = self.secure(state, peer)?,
+            }
+        }
+    }
+
+    /// Sends datagrams to `peer` in one go, once it has proved who it is; returns how many were
+    /// sent. Where neighbours have one size the kernel takes up to 64 of them in one call
+    /// (UDP_SEGMENT of udp(7)), which saves most of what small datagrams cost. The network still
+    /// sees each by itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send_to`], about the first that cannot be sent; what stands before it was sent.
+    pub fn send_many_to(&self, datagrams: &[&[u8]], peer: SocketAddr) -> Result<usize, Error> {
+        let peer = fold(peer);
+        let mut state = self.ready_to_send(peer)?;
+        let mut sent = 0;
+        for burst in datagrams.chunks(MAX_SEGMENTS) {
+            for datagram in burst {
+                state = loop {
+                    let tried = state.open.as_mut().map(|open| {
+                        let now = open.now();
+                        open.endpoint.send(peer, datagram, now)
+                    });
+                    match tried {
+                        Some(Ok(())) => break state,
+                        Some(Err(SendError::NotSecured)) | None if !datagram.is_empty() => {
+                            state = self.secure(state, peer)?;
+                        }
+                        _ => {
+                            self.push_out(state, peer)?;
+                            return Err(size(datagram));
+                        }
+                    }
+                };
+            }
+            self.push_out(state, peer)?;
+            sent += burst.len();
+            state = self.lock();
+        }
+        Ok(sent)
+    }
+
+    /// Checks that a datagram may go to `peer`, and opens the socket.
+    fn ready_to_send(&self, peer: SocketAddr) -> Result<MutexGuard<'_, State>, Error> {
+        let mut state = self.lock();
+        match (state.connected, state.life.stage()) {
+            (Some(only), _) if only != peer => Err(order(&state, "send", WsaError::IsConn)),
+            (_, Stage::Failed) => Err(order(&state, "send", WsaError::NotConn)),
+            _ => {
+                self.open(&mut state)?;
+                state.follow_policy(|| self.context.current());
+                match state.open.as_mut().and_then(|open| open.take_ended(Some(peer))) {
+                    Some(ended) => Err(ended),
+                    None => Ok(state),
+                }
             }
         }
     }
@@ -314,22 +384,72 @@ impl UdpSocket {
     pub fn recv_from(&self, into: &mut [u8]) -> Result<(usize, SocketAddr), Error> {
         let mut state = self.lock();
         self.open(&mut state)?;
-        let deadline = state.read_timeout.map(|time| Instant::now() + time);
         loop {
-            if let Some((from, datagram)) = state.open.as_mut().and_then(Open::take_mail) {
-                self.signal(&mut state);
-                let count = datagram.len().min(into.len());
-                if let (Some(to), Some(from)) = (into.get_mut(..count), datagram.get(..count)) {
-                    to.copy_from_slice(from);
-                }
-                if count < datagram.len() {
-                    let why = "the datagram is larger than the buffer, and its rest is lost";
-                    return Err(Error::Order { doing: "receive", why, wsa: WsaError::MsgSize });
-                }
-                return Ok((count, from));
-            }
-            state = self.progress(state, deadline, |open| open.has_mail()).map_err(would_block)?;
+            state = match self.take(state, into) {
+                Ok(received) => return received,
+                Err(state) => self.await_mail(state)?,
+            };
         }
+    }
+
+    /// Receives one datagram as [`Self::recv_from`], or tells of a peer that was turned away, for
+    /// the log of a server. Peers that were turned away are kept for this call, 1,024 at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::recv_from`].
+    pub fn next_event(&self, into: &mut [u8]) -> Result<Received, Error> {
+        let mut state = self.lock();
+        self.open(&mut state)?;
+        loop {
+            if let Some(open) = &mut state.open {
+                open.tells_refusals = true;
+                if let Some(refusal) = open.take_refusal() {
+                    self.signal(&mut state);
+                    return Ok(Received::Refused(refusal));
+                }
+            }
+            state = match self.take(state, into) {
+                Ok(received) => {
+                    return received.map(|(count, from)| Received::Datagram(count, from));
+                }
+                Err(state) => self.await_mail(state)?,
+            };
+        }
+    }
+
+    /// Takes a datagram that has arrived, or gives the state back.
+    fn take<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        into: &mut [u8],
+    ) -> Result<Result<(usize, SocketAddr), Error>, MutexGuard<'a, State>> {
+        state.follow_policy(|| self.context.current());
+        let Some(open) = &mut state.open else { return Err(state) };
+        if let Some(ended) = open.take_ended(None) {
+            self.signal(&mut state);
+            return Ok(Err(ended));
+        }
+        let Some((from, datagram)) = open.take_mail() else { return Err(state) };
+        self.signal(&mut state);
+        drop(state);
+        let count = datagram.len().min(into.len());
+        if let (Some(to), Some(from)) = (into.get_mut(..count), datagram.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        if count < datagram.len() {
+            let why = "the datagram is larger than the buffer, and its rest is lost";
+            return Ok(Err(Error::Order { doing: "receive", why, wsa: WsaError::MsgSize }));
+        }
+        Ok(Ok((count, from)))
+    }
+
+    fn await_mail<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+    ) -> Result<MutexGuard<'a, State>, Error> {
+        let deadline = state.read_timeout.map(|time| Instant::now() + time);
+        self.progress(state, deadline, |open| open.has_mail()).map_err(would_block)
     }
 
     /// Receives one datagram of the peer that the socket is connected to.
@@ -347,7 +467,8 @@ impl UdpSocket {
     pub fn disconnect(&self, peer: SocketAddr) {
         let mut state = self.lock();
         if let Some(open) = &mut state.open {
-            open.endpoint.close(peer, now());
+            let now = open.now();
+            open.endpoint.close(peer, now);
         }
         // What cannot be sent now, the peer finds out by silence.
         let _ = state.flush(&self.socket, None);
@@ -364,6 +485,43 @@ impl UdpSocket {
         let evidence = state.open.as_ref().and_then(|open| open.endpoint.evidence(peer));
         let evidence = evidence.ok_or_else(|| order(&state, "query", WsaError::NotConn))?;
         Ok(SecurityInfo::secured(evidence.clone()))
+    }
+
+    /// Asks about a peer as `template` says, which must name its address
+    /// (`WSAQuerySocketSecurity`, SPEC 7). It waits for nobody, and for a template with nothing but
+    /// the address allocates nothing.
+    ///
+    /// With [`QueryTemplate::aborting_on`] the association ends rather than be replaced by another
+    /// session (the peer restarted; its keys never change without that), and, for `MM_SA_ID`, once a
+    /// newer policy or trust would not have it made. The next send, receive or query then fails,
+    /// once, with [`HandshakeError::Changed`], `WSAECONNABORTED`; only after that may the
+    /// peer come back under another session. Such a peer is not asked whether it has forgotten us.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Order`] with `WSAEINVAL` without an address and port, with `WSAENOTCONN` for a peer that has
+    /// not proved who it is, unless a handshake with it failed and the template asks for the ids:
+    /// then the answer says why. [`Error::Handshake`] as above.
+    pub fn query_with(&self, template: &QueryTemplate) -> Result<QueryAnswer, Error> {
+        let mut state = self.lock();
+        let refuse = |state: &State, wsa| Err(order(state, "query", wsa));
+        if let Err(wsa) = template.check(SocketKind::Datagram) {
+            return refuse(&state, wsa);
+        }
+        let Some(peer) = template.peer() else { return refuse(&state, WsaError::Inval) };
+        state.watch(peer, template.abort_on());
+        state.follow_policy(|| self.context.current());
+        let Some(open) = &mut state.open else { return refuse(&state, WsaError::NotConn) };
+        if let Some(ended) = open.take_ended(Some(peer)) {
+            return Err(ended);
+        }
+        if let Some(evidence) = open.endpoint.evidence(peer) {
+            return Ok(template.answer(Some(evidence), 0));
+        }
+        match open.last_failure(peer).filter(|_| template.wants_sa_ids()) {
+            Some(error) => Ok(QueryAnswer::failed(error)),
+            None => refuse(&state, WsaError::NotConn),
+        }
     }
 
     /// Returns how many bytes one datagram to a peer holds; for one that is not known yet, how
@@ -410,6 +568,11 @@ impl UdpSocket {
         self.lock().write_timeout = timeout;
     }
 
+    /// Returns the context that says who acts for a peer.
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
     fn peer(&self) -> Result<SocketAddr, Error> {
         let state = self.lock();
         state.connected.ok_or_else(|| order(&state, "find the peer", WsaError::NotConn))
@@ -420,6 +583,11 @@ impl AsFd for UdpSocket {
     /// A descriptor that can be read when there is something to receive or to go on with. The
     /// socket itself is not given out: what is sent on it directly would be in clear.
     fn as_fd(&self) -> BorrowedFd<'_> {
+        if !self.is_watched.swap(true, Ordering::Relaxed) {
+            let state = &mut *self.lock();
+            self.signal(state);
+            self.set_alarm(state);
+        }
         self.ready.as_fd()
     }
 }
@@ -428,7 +596,8 @@ impl Drop for UdpSocket {
     fn drop(&mut self) {
         let mut state = self.lock();
         if let Some(open) = &mut state.open {
-            open.endpoint.close_all(now());
+            let now = open.now();
+            open.endpoint.close_all(now);
         }
         // What cannot be sent now, the peers find out by silence.
         let _ = state.flush(&self.socket, None);
@@ -458,6 +627,7 @@ pub(super) fn order(state: &State, doing: &'static str, wsa: WsaError) -> Error 
     let why = match (wsa, state.life.stage()) {
         (WsaError::IsConn, _) => "the socket is connected to another peer",
         (WsaError::NotConn, Stage::Failed) => "its peer was refused, and the socket is used up",
+        (WsaError::Inval, _) if doing == "query" => "a peer's address and port are needed",
         (WsaError::NotConn, _) => "no peer there has proved who it is",
         (_, Stage::Bound) => "the socket is bound already",
         (_, Stage::Fresh) if doing == "set security" => "it was set before",

@@ -37,5 +37,8 @@ pub use store::{
     Validity,
 };
 
+mod throw_away;
+pub(crate) use throw_away::throw_away_credential;
+
 mod watch;
 pub use watch::Stamp;

@@ -28,6 +28,8 @@ pub(super) struct Pending {
 pub(super) enum Stage {
     /// The peer's next flight.
     Handshaking(Box<Handshake>),
+    /// Work of ours that another thread does.
+    Working(Box<Handshake>),
     /// The peer's end, so that it can read our alert.
     Lingering(Waiting),
 }

@@ -12,16 +12,16 @@ use countersign_sys::{Interest, ReadySet};
 use countersign_tls::Engine;
 
 use super::table::Pending;
-use super::{Stage, Table};
+use super::{Completions, Stage, Table};
 use crate::context::Generation;
-use crate::core::{HandshakeError, SecuritySettings, ServerPlan, TargetTable};
+use crate::core::{HandshakeError, KerberosUse, SecuritySettings, ServerPlan, TargetTable};
 use crate::stream::{Advance, Channel, Handshake, Inbound};
 use crate::{Context, Error, PeerName, Socket, TcpStream};
 
 /// A listener whose clients have been authenticated when it hands them out.
 ///
-/// Handshakes advance inside [`Self::accept`], all of them at once and on the caller's thread, so
-/// a slow or silent client delays nobody; several threads may accept at the same time, and then
+/// Handshakes advance inside [`Self::accept`], all of them at once and on the caller's thread (what
+/// of a Kerberos proof may block, on a thread of ours), so a slow or silent client delays nobody; several threads may accept at the same time, and then
 /// share the work. While no thread accepts, handshakes wait, as connections wait in the kernel's
 /// backlog.
 ///
@@ -58,6 +58,7 @@ pub struct TcpListener {
     names: Mutex<TargetTable>,
     table: Mutex<Table>,
     finished: Mutex<VecDeque<Incoming>>,
+    completions: Completions,
     nonblocking: AtomicBool,
 }
 
@@ -82,6 +83,7 @@ pub struct Refusal {
 }
 
 const LISTENER: u64 = 0;
+const COMPLETIONS: u64 = ReadySet::ALARM - 1;
 /// How long a client that was turned away has to read why.
 const LINGER: Duration = Duration::from_secs(1);
 /// How many refusals wait for [`TcpListener::next_event`] at most; older ones are forgotten.
@@ -134,6 +136,8 @@ impl TcpListener {
         let failed = || Error::io("listen");
         let ready = ReadySet::new().map_err(failed())?;
         ready.add(&socket, LISTENER).map_err(failed())?;
+        let completions = Completions::new().map_err(failed())?;
+        ready.add(&completions, COMPLETIONS).map_err(failed())?;
         let local = socket.local_addr().map_err(failed())?;
         let listener = Self {
             socket,
@@ -144,14 +148,17 @@ impl TcpListener {
             names: Mutex::new(names),
             table: Mutex::default(),
             finished: Mutex::default(),
+            completions,
             nonblocking: AtomicBool::new(false),
         };
         // Better now than at each client.
         let generation = listener.context.current();
-        if let ServerPlan::Tls { .. } = listener.plan(&generation, local)?
-            && generation.server.is_none()
-        {
-            return Err(Error::NoCertificate);
+        if let ServerPlan::Tls { admission, .. } = listener.plan(&generation, local)? {
+            if admission.kerberos() != KerberosUse::Off {
+                generation.kerberos.server()?;
+            } else if generation.server.is_none() {
+                return Err(Error::NoCertificate);
+            }
         }
         Ok(listener)
     }
@@ -199,6 +206,7 @@ impl TcpListener {
                 }
                 Some(LISTENER) => self.take_connection()?,
                 Some(ReadySet::ALARM) => self.expire(),
+                Some(COMPLETIONS) => self.complete(),
                 Some(key) => {
                     let pending = lock(&self.table).take(key);
                     if let Some(pending) = pending {
@@ -284,7 +292,7 @@ impl TcpListener {
             Ok(ServerPlan::Tls { admission, cleartext }) => (admission, cleartext),
             Ok(_) => {
                 let channel = Channel::clear(socket, Inbound::default());
-                self.finish(Incoming::Accepted(TcpStream::new(channel), peer));
+                self.finish(Incoming::Accepted(TcpStream::new(channel, &self.context), peer));
                 return Ok(());
             }
             Err(Error::Plan(error)) => {
@@ -298,6 +306,16 @@ impl TcpListener {
             self.refuse(peer, HandshakeError::OurSide { what });
             return Ok(());
         };
+        let party = match admission.kerberos() {
+            KerberosUse::Off => None,
+            _ => match generation.kerberos.server() {
+                Ok(party) => Some(party),
+                Err(error) => {
+                    self.refuse(peer, HandshakeError::OurSide { what: error.to_string() });
+                    return Ok(());
+                }
+            },
+        };
         let engine = match Engine::server(config, admission.into(), peer) {
             Ok(engine) => engine,
             Err(error) => {
@@ -307,7 +325,11 @@ impl TcpListener {
         };
         let limits = generation.policy.limits();
         while lock(&self.table).len() >= limits.handshakes && self.give_up_oldest() {}
-        let handshake = Box::new(Handshake::new(socket, engine, cleartext));
+        let handshake = Handshake::new(socket, engine, cleartext);
+        let handshake = Box::new(match party {
+            Some(party) => handshake.with_party(party),
+            None => handshake,
+        });
         let deadline = handshake
             .deadline(limits.handshake_timeout, limits.insecure_after)
             .unwrap_or_else(far_away);
@@ -329,6 +351,10 @@ impl TcpListener {
         let Pending { peer, deadline, stage } = pending;
         match stage {
             Stage::Handshaking(handshake) => self.settle(key, peer, handshake.advance()),
+            // Its descriptor is not waited for.
+            stage @ Stage::Working(_) => {
+                lock(&self.table).insert(key, Pending { peer, deadline, stage });
+            }
             Stage::Lingering(waiting) => {
                 if !waiting.drain() {
                     let mut table = lock(&self.table);
@@ -342,22 +368,49 @@ impl TcpListener {
         }
     }
 
+    /// Goes on with a handshake whose work another thread has done.
+    fn complete(&self) {
+        let Some((key, done)) = self.completions.take() else { return };
+        // It may have been given up meanwhile.
+        let pending = lock(&self.table).take(key);
+        if let Some(Pending { peer, stage: Stage::Working(handshake), .. }) = pending {
+            self.settle(key, peer, handshake.resume(done));
+        }
+    }
+
+    /// Returns until when a handshake has time.
+    fn deadline(&self, handshake: &Handshake) -> Instant {
+        let limits = self.context.current().policy.limits();
+        let deadline = handshake.deadline(limits.handshake_timeout, limits.insecure_after);
+        deadline.unwrap_or_else(far_away)
+    }
+
     /// Acts on how far a handshake has come.
     fn settle(&self, key: u64, peer: SocketAddr, advance: Advance) {
         match advance {
+            Advance::Work(handshake, work) => {
+                // It is in the table before the work can be done, so that it is found there.
+                let mut table = lock(&self.table);
+                let deadline = self.deadline(&handshake);
+                let stage = Stage::Working(handshake);
+                table.insert(key, Pending { peer, deadline, stage });
+                self.set_alarm(&mut table);
+                drop(table);
+                if let Err(error) = self.completions.start(key, work) {
+                    lock(&self.table).take(key);
+                    self.refuse(peer, HandshakeError::OurSide { what: error.to_string() });
+                }
+            }
             Advance::Open(channel) => {
                 // It would stay silent, but count against the limit of the user.
                 let _ = self.ready.remove(channel.socket());
-                self.finish(Incoming::Accepted(TcpStream::new(*channel), peer));
+                self.finish(Incoming::Accepted(TcpStream::new(*channel, &self.context), peer));
             }
             Advance::Wait(handshake, interest) => {
                 // The table is locked before the descriptor can be reported again, so that
                 // whoever is told of it finds it there.
                 let mut table = lock(&self.table);
-                let limits = self.context.current().policy.limits();
-                let deadline = handshake
-                    .deadline(limits.handshake_timeout, limits.insecure_after)
-                    .unwrap_or_else(far_away);
+                let deadline = self.deadline(&handshake);
                 match self.ready.rearm(handshake.socket(), key, interest) {
                     Ok(()) => {
                         let stage = Stage::Handshaking(handshake);
@@ -394,15 +447,17 @@ impl TcpListener {
         loop {
             let expired = lock(&self.table).take_expired(Instant::now());
             let Some(Pending { peer, stage, .. }) = expired else { break };
-            let Stage::Handshaking(handshake) = stage else { continue };
+            let (Stage::Handshaking(handshake) | Stage::Working(handshake)) = stage else {
+                continue;
+            };
             let after = limits.handshake_timeout;
             match handshake.give_up(HandshakeError::TimedOut { after }) {
                 Advance::Open(channel) => {
                     let _ = self.ready.remove(channel.socket());
-                    self.finish(Incoming::Accepted(TcpStream::new(*channel), peer));
+                    self.finish(Incoming::Accepted(TcpStream::new(*channel, &self.context), peer));
                 }
                 Advance::Refused(_, error) => self.refuse(peer, error),
-                Advance::TryInClear | Advance::Wait(..) => {}
+                Advance::TryInClear | Advance::Wait(..) | Advance::Work(..) => {}
             }
         }
         let mut table = lock(&self.table);
@@ -413,7 +468,7 @@ impl TcpListener {
     /// Gives up the oldest handshake; returns whether there was one.
     fn give_up_oldest(&self) -> bool {
         let Some(oldest) = lock(&self.table).take_oldest() else { return false };
-        if matches!(oldest.stage, Stage::Handshaking(_)) {
+        if matches!(oldest.stage, Stage::Handshaking(_) | Stage::Working(_)) {
             let limit = self.context.current().policy.limits().handshakes;
             self.refuse(oldest.peer, HandshakeError::Overloaded { limit });
         }

@@ -1,18 +1,21 @@
 //! An open connection: plaintext on one side, the wire on the other.
 
 use std::io;
-use std::net::{Shutdown, TcpStream as Tcp};
+use std::net::{Shutdown, SocketAddr, TcpStream as Tcp};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use countersign_kerberos::DelegatedCredential;
 use countersign_sys::{Interest, Wire, wait};
 use countersign_tls::{Engine, Opened};
 
+use super::latch::{Latch, still_welcome};
 use super::{Inbound, handshake};
+use crate::Context;
 use crate::clock;
-use crate::core::{Evidence, HandshakeError};
+use crate::core::{Evidence, HandshakeError, QueryAnswer, QueryTemplate, SaFields, WsaError};
 use crate::error::Error;
 
 /// An open connection, shared by all handles to it.
@@ -29,12 +32,19 @@ pub(crate) struct Channel {
     write_closed: AtomicBool,
     read_closed: AtomicBool,
     was_reset: AtomicBool,
+    /// How often the traffic keys have changed; here, so that a query needs no lock.
+    rekeys: AtomicU64,
+    latch: Latch,
 }
 
 #[derive(Debug)]
 enum Protection {
     Clear,
-    Tls { engine: Box<Mutex<Engine>>, evidence: Box<Evidence> },
+    Tls {
+        engine: Box<Mutex<Engine>>,
+        evidence: Arc<Evidence>,
+        delegated: Option<DelegatedCredential>,
+    },
 }
 
 /// How long the last handle to a blocking stream waits at most for bytes that were accepted before
@@ -47,11 +57,12 @@ impl Channel {
         engine: Engine,
         mut inbound: Inbound,
         evidence: Evidence,
+        delegated: Option<DelegatedCredential>,
     ) -> Self {
         inbound.allow_bulk();
         let engine = Box::new(Mutex::new(engine));
-        let evidence = Box::new(evidence);
-        Self::new(socket, inbound, Protection::Tls { engine, evidence })
+        let evidence = Arc::new(evidence);
+        Self::new(socket, inbound, Protection::Tls { engine, evidence, delegated })
     }
 
     pub(crate) fn clear(socket: Tcp, inbound: Inbound) -> Self {
@@ -67,7 +78,15 @@ impl Channel {
             write_closed: AtomicBool::new(false),
             read_closed: AtomicBool::new(false),
             was_reset: AtomicBool::new(false),
+            rekeys: AtomicU64::new(0),
+            latch: Latch::default(),
         }
+    }
+
+    /// Says whose policy a program may want the connection to follow.
+    pub(crate) fn under(self, context: &Context) -> Self {
+        self.latch.set_context(context);
+        self
     }
 
     pub(crate) fn socket(&self) -> &Tcp {
@@ -75,10 +94,18 @@ impl Channel {
     }
 
     /// Returns what holds; `None` is cleartext.
-    pub(crate) fn evidence(&self) -> Option<&Evidence> {
+    pub(crate) fn evidence(&self) -> Option<&Arc<Evidence>> {
         match &self.protection {
             Protection::Clear => None,
             Protection::Tls { evidence, .. } => Some(evidence),
+        }
+    }
+
+    /// Returns the tickets that the peer delegated to us.
+    pub(crate) fn delegated(&self) -> Option<&DelegatedCredential> {
+        match &self.protection {
+            Protection::Clear => None,
+            Protection::Tls { delegated, .. } => delegated.as_ref(),
         }
     }
 
@@ -113,12 +140,19 @@ impl Channel {
             return self.read_clear(&mut inbound, into);
         };
         loop {
+            self.follow_policy();
             match self.open(&mut *lock(engine)?, &mut inbound, into)? {
-                Opened::Data(count) => return Ok(count),
+                Opened::Data(count) => {
+                    inbound.rest();
+                    return Ok(count);
+                }
                 Opened::Closed => return Ok(0),
                 _ => {}
             }
             let received = inbound.receive(self.socket.as_fd(), !self.is_nonblocking());
+            if received.is_err() {
+                inbound.rest();
+            }
             if self.noting_reset(received)? == 0 {
                 if self.read_closed.load(Ordering::Relaxed) {
                     return Ok(0);
@@ -136,41 +170,25 @@ impl Channel {
         inbound: &mut Inbound,
         into: &mut [u8],
     ) -> io::Result<Opened> {
-        let mut filled = 0;
-        loop {
-            let rest = into.get_mut(filled..).unwrap_or_default();
-            match engine.open(rest) {
-                Ok(Opened::Data(count)) => {
-                    filled += count;
-                    if filled == into.len() {
-                        return Ok(Opened::Data(filled));
-                    }
-                    continue;
-                }
-                _ if filled > 0 && inbound.unused().is_empty() => return Ok(Opened::Data(filled)),
-                Ok(Opened::Closed) if filled == 0 => return Ok(Opened::Closed),
-                Err(error) if filled == 0 => return Err(self.failure(error)),
-                Ok(Opened::Starved) => {}
-                // What was opened before the end is handed out first; the end is said next time.
-                _ => return Ok(Opened::Data(filled)),
+        let opened = engine.open_from(inbound.unused_mut(), into, clock::now());
+        self.note_keys(engine);
+        if engine.wants_transmit() {
+            // An answer to a key update, or an alert. If the socket is full, a writer is at work and
+            // takes it along.
+            let _ = handshake::flush(engine, &self.socket);
+            self.note_keys(engine);
+        }
+        // What was opened with another key than the program knows of is not for it.
+        if let Err(ended) = self.latch.check(&self.socket) {
+            into.fill(0);
+            return Err(ended);
+        }
+        match opened {
+            Ok((used, found)) => {
+                inbound.consume(used);
+                Ok(found)
             }
-            let taken = if inbound.unused().is_empty() {
-                Ok(0)
-            } else {
-                engine.handle_input(inbound.unused(), clock::now())
-            };
-            if engine.wants_transmit() {
-                // An answer to a key update, or an alert. If the socket is full, a writer is at
-                // work and takes it along.
-                let _ = handshake::flush(engine, &self.socket);
-            }
-            match taken {
-                Ok(0) if filled > 0 => return Ok(Opened::Data(filled)),
-                Ok(0) => return Ok(Opened::Starved),
-                Ok(used) => inbound.consume(used),
-                // Next time round, plaintext from before the error comes out, then the error.
-                Err(_) => inbound.consume(usize::MAX / 2),
-            }
+            Err(error) => Err(self.failure(error)),
         }
     }
 
@@ -196,6 +214,8 @@ impl Channel {
             Protection::Tls { engine, .. } => engine,
             Protection::Clear => return self.write_clear(plain),
         };
+        self.follow_policy();
+        self.latch.check(&self.socket)?;
         let mut deadline = None;
         let mut done = 0;
         loop {
@@ -213,7 +233,10 @@ impl Channel {
                 if rest.is_empty() {
                     return Ok(done);
                 }
-                match guard.seal(rest) {
+                let sealed = guard.seal(rest);
+                self.note_keys(&mut guard);
+                self.latch.check(&self.socket)?;
+                match sealed {
                     0 => return Err(self.sealed_nothing(&mut guard)),
                     count => done += count,
                 }
@@ -305,6 +328,87 @@ impl Channel {
         Ok(())
     }
 
+    /// Answers a query. It waits for nobody, and looks at nothing but flags unless the template
+    /// asks for a latch.
+    ///
+    /// # Errors
+    ///
+    /// As [`super::TcpStream::query_with`].
+    pub(crate) fn query(&self, template: &QueryTemplate) -> Result<QueryAnswer, Error> {
+        // First the latch, then the ids: a change in between ends the connection, and is not lost.
+        self.latch.set(template.abort_on());
+        self.follow_policy();
+        self.check_alive()?;
+        Ok(template.answer(self.evidence(), self.rekeys.load(Ordering::SeqCst)))
+    }
+
+    /// Says whether there is still a connection.
+    pub(crate) fn check_alive(&self) -> Result<(), Error> {
+        if let Some(source) = self.latch.why() {
+            let peer = peer_of(&self.socket);
+            return Err(Error::Handshake { peer, source: source.clone() });
+        }
+        if self.was_reset() || countersign_sys::has_error(self.socket.as_fd()) {
+            self.was_reset.store(true, Ordering::Relaxed);
+            let why = "the peer has reset the connection";
+            return Err(Error::Order { doing: "query", why, wsa: WsaError::ConnReset });
+        }
+        Ok(())
+    }
+
+    /// Changes the traffic keys.
+    pub(crate) fn change_keys(&self) -> Result<(), Error> {
+        let Protection::Tls { engine, .. } = &self.protection else {
+            let why = "the connection is in clear";
+            return Err(Error::Order { doing: "change keys", why, wsa: WsaError::OpNotSupp });
+        };
+        let mut engine = lock(engine).map_err(Error::io("change keys"))?;
+        let peer = peer_of(&self.socket);
+        engine.change_keys().map_err(|source| Error::Handshake { peer, source })?;
+        self.note_keys(&mut engine);
+        // What does not go now goes with the next write.
+        handshake::flush(&mut engine, &self.socket).map_err(Error::io("change keys"))?;
+        Ok(())
+    }
+
+    /// Notices that the traffic keys have changed.
+    fn note_keys(&self, engine: &mut Engine) {
+        let rekeys = engine.rekeys();
+        if self.rekeys.load(Ordering::Relaxed) == rekeys {
+            return;
+        }
+        self.rekeys.store(rekeys, Ordering::SeqCst);
+        if self.latch.holds(SaFields::QM_SA_ID) {
+            self.end(engine, "the traffic keys have changed".to_owned());
+        }
+    }
+
+    /// Ends the connection if the program wants it to follow the policy, and a newer one would not
+    /// have it made.
+    fn follow_policy(&self) {
+        let Some(generation) = self.latch.newer_generation() else { return };
+        let Protection::Tls { engine, evidence, .. } = &self.protection else { return };
+        let (Ok(mut engine), Ok(peer), Ok(local)) =
+            (lock(engine), self.socket.peer_addr(), self.socket.local_addr())
+        else {
+            return;
+        };
+        match still_welcome(&engine, evidence, &generation, peer, local) {
+            Ok(()) => self.latch.judged(&generation),
+            Err(why) => self.end(&mut engine, format!("under the policy as it is now, {why}")),
+        }
+    }
+
+    /// Ends the connection at once, in both directions.
+    fn end(&self, engine: &mut Engine, what: String) {
+        let why = HandshakeError::Changed { what };
+        self.latch.end(why.clone());
+        engine.abort(why);
+        // The peer learns of it if it listens; we are done either way.
+        let _ = handshake::flush(engine, &self.socket);
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
     fn write_deadline(&self) -> io::Result<Option<Instant>> {
         if self.is_nonblocking() {
             return Ok(None);
@@ -324,14 +428,14 @@ impl Channel {
         let Ok(mut inbound) = self.inbound.try_lock() else { return error };
         let Ok(mut engine) = lock(engine) else { return error };
         let _ = inbound.receive(self.socket.as_fd(), false);
-        while !inbound.unused().is_empty() {
-            match engine.handle_input(inbound.unused(), clock::now()) {
-                Ok(0) => break,
-                Ok(used) => inbound.consume(used),
-                Err(why) => return self.failure(why),
+        // Up to plaintext that a reader may still want.
+        match engine.open_from(inbound.unused_mut(), &mut [], clock::now()) {
+            Ok((used, _)) => {
+                inbound.consume(used);
+                error
             }
+            Err(why) => self.failure(why),
         }
-        error
     }
 
     fn sealed_nothing(&self, engine: &mut Engine) -> io::Error {
@@ -351,13 +455,7 @@ impl Channel {
     }
 
     fn failure(&self, source: HandshakeError) -> io::Error {
-        match self.socket.peer_addr() {
-            Ok(peer) => Error::Handshake { peer, source }.into(),
-            Err(_) => {
-                let peer = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
-                Error::Handshake { peer, source }.into()
-            }
-        }
+        Error::Handshake { peer: peer_of(&self.socket), source }.into()
     }
 }
 
@@ -379,6 +477,11 @@ impl Drop for Channel {
             }
         }
     }
+}
+
+/// The peer's address; one that is gone has none.
+pub(super) fn peer_of(socket: &Tcp) -> SocketAddr {
+    socket.peer_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
 }
 
 /// A lock that a panic has poisoned guards a conversation in an unknown state: it is over.

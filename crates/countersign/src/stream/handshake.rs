@@ -5,12 +5,14 @@ use std::net::TcpStream as Tcp;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use countersign_kerberos::{Done, Work};
 use countersign_sys::{Interest, Wire};
 use countersign_tls::{Engine, Output};
 
 use super::{Channel, Inbound};
 use crate::clock;
-use crate::core::{Cleartext, HandshakeError};
+use crate::core::{Cleartext, HandshakeError, KerberosFailure};
+use crate::kerberos::{Party, ProofUnderWay, Step};
 
 /// A handshake that never waits: [`Self::advance`] goes as far as the socket lets it.
 #[derive(Debug)]
@@ -20,7 +22,14 @@ pub(crate) struct Handshake {
     inbound: Inbound,
     cleartext: Cleartext,
     started: Instant,
+    /// What we bring to a proof inside the connection, until that begins.
+    party: Option<Party>,
+    proof: Option<Box<ProofUnderWay>>,
 }
+
+/// How often a handshake reads before others have their turn: a peer that sends without end, as
+/// TLS permits once its own handshake is over, would keep the thread to itself.
+const READS: usize = 2;
 
 /// How far a handshake has come.
 #[derive(Debug)]
@@ -32,6 +41,8 @@ pub(crate) enum Advance {
     TryInClear,
     /// It needs the socket to be ready.
     Wait(Box<Handshake>, Interest),
+    /// It needs this to be done on a thread that may block, and then [`Handshake::resume`].
+    Work(Box<Handshake>, Work),
     /// It is over. What waited for the peer has been sent as far as it went.
     Refused(Waiting, HandshakeError),
 }
@@ -63,7 +74,29 @@ impl Waiting {
 
 impl Handshake {
     pub(crate) fn new(socket: Tcp, engine: Engine, cleartext: Cleartext) -> Self {
-        Self { socket, engine, inbound: Inbound::default(), cleartext, started: Instant::now() }
+        Self {
+            socket,
+            engine,
+            inbound: Inbound::default(),
+            cleartext,
+            started: Instant::now(),
+            party: None,
+            proof: None,
+        }
+    }
+
+    /// Brings this to a proof inside the connection, if the peers agree on one.
+    #[must_use]
+    pub(crate) fn with_party(mut self, party: Party) -> Self {
+        self.party = Some(party);
+        self
+    }
+
+    /// Counts the time from then, and not from now.
+    #[must_use]
+    pub(crate) fn started_at(mut self, started: Instant) -> Self {
+        self.started = started;
+        self
     }
 
     pub(crate) fn socket(&self) -> &Tcp {
@@ -78,8 +111,9 @@ impl Handshake {
         self.started.checked_add(if may_be_silent { time.min(insecure_after) } else { time })
     }
 
-    /// Goes as far as the socket lets it.
+    /// Goes as far as the socket lets it, or work of ours.
     pub(crate) fn advance(mut self) -> Advance {
+        let mut reads = 0;
         loop {
             // Who has just spoken waits for an answer, which is not there yet.
             let spoke = self.engine.wants_transmit();
@@ -92,29 +126,77 @@ impl Handshake {
             }
             match self.engine.poll(clock::now()) {
                 Ok(Output::Secured(evidence)) => {
+                    let delegated = self.proof.as_mut().and_then(|proof| proof.take_delegated());
                     let Self { socket, engine, inbound, .. } = self;
-                    return Advance::Open(Box::new(Channel::secured(
-                        socket, engine, inbound, *evidence,
-                    )));
+                    let channel = Channel::secured(socket, engine, inbound, *evidence, delegated);
+                    return Advance::Open(Box::new(channel));
                 }
-                Ok(_) if spoke => return Advance::Wait(Box::new(self), Interest::Read),
-                Ok(_) => {}
-                Err(error) => return self.refused(error),
-            }
-            match self.inbound.receive(self.socket.as_fd(), false) {
-                Ok(0) => {
-                    let error = self.engine.handle_end_of_input().err();
-                    return self.refused(error.unwrap_or(HandshakeError::Truncated));
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Ok(Output::Prove(binding)) => match self.party.take() {
+                    Some(party) => {
+                        self.proof = Some(Box::new(ProofUnderWay::begin(party, &binding)));
+                    }
+                    None => {
+                        let what = "a proof was agreed on that nobody prepared".to_owned();
+                        let error = self.engine.refuse(HandshakeError::OurSide { what });
+                        return self.refused(error);
+                    }
+                },
+                Ok(_) if spoke && self.proof.is_none() => {
                     return Advance::Wait(Box::new(self), Interest::Read);
                 }
-                Err(error) => return self.lost(&error),
+                Ok(_) => {}
+                Err(error) => return self.refused(error),
+            }
+            if let Some(proof) = &mut self.proof {
+                match proof.step(&mut self.engine) {
+                    Ok(Step::Concluded | Step::Send) => continue,
+                    Ok(Step::Wait) if self.engine.wants_transmit() => continue,
+                    Ok(Step::Wait) => {}
+                    Ok(Step::Work(work)) => return Advance::Work(Box::new(self), work),
+                    Err(error) => return self.refused(error),
+                }
+            }
+            if self.inbound.unused().is_empty() {
+                // Others wait for this thread, and the deadline is looked at in between.
+                if reads == READS {
+                    return Advance::Wait(Box::new(self), Interest::Read);
+                }
+                reads += 1;
+                match self.inbound.receive(self.socket.as_fd(), false) {
+                    Ok(0) => {
+                        let error = self.engine.handle_end_of_input().err();
+                        return self.refused(error.unwrap_or(HandshakeError::Truncated));
+                    }
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        return Advance::Wait(Box::new(self), Interest::Read);
+                    }
+                    Err(error) => return self.lost(&error),
+                }
             }
             match self.engine.handle_input(self.inbound.unused(), clock::now()) {
+                // It takes nothing only while plaintext waits, which a proof under way takes first.
+                Ok(0) => {
+                    let what = "the peer said more than belongs to the handshake".to_owned();
+                    return self.refused(HandshakeError::Protocol { what });
+                }
                 Ok(used) => self.inbound.consume(used),
                 Err(error) => return self.refused(error),
+            }
+        }
+    }
+
+    /// Goes on after work that was done; `None` if the thread that did it panicked.
+    pub(crate) fn resume(mut self, done: Option<Done>) -> Advance {
+        match (&mut self.proof, done) {
+            (Some(proof), Some(done)) => {
+                proof.finish(done);
+                self.advance()
+            }
+            _ => {
+                let what = "the thread that asked for a ticket panicked".to_owned();
+                let error = self.engine.refuse(HandshakeError::OurSide { what });
+                self.refused(error)
             }
         }
     }
@@ -122,6 +204,14 @@ impl Handshake {
     /// Gives up on a silent peer: with `ALLOW_INSECURE`, one that never said a word counts as one
     /// that cannot do security.
     pub(crate) fn give_up(self, error: HandshakeError) -> Advance {
+        let is_working = self.proof.as_ref().is_some_and(|proof| proof.is_working());
+        let error = match error {
+            // It was not the peer that was silent.
+            HandshakeError::TimedOut { after } if is_working => {
+                HandshakeError::Kerberos(KerberosFailure::TimedOut { after })
+            }
+            error => error,
+        };
         if self.engine.has_heard() {
             Advance::Refused(Waiting(self.socket), error)
         } else {
@@ -138,6 +228,8 @@ impl Handshake {
         let cannot = matches!(error, HandshakeError::NotTls { .. })
             || (!self.engine.has_heard()
                 && matches!(error, HandshakeError::Truncated | HandshakeError::TimedOut { .. }));
+        // A peer with which a proof was agreed on can do security, whatever it does then.
+        let cannot = cannot && self.proof.is_none();
         if cannot && self.cleartext == Cleartext::DangerIfPeerCannot {
             return if self.engine.is_client() {
                 Advance::TryInClear

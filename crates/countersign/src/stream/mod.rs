@@ -1,6 +1,7 @@
 //! Streams: TCP with a named peer.
 
 mod channel;
+mod latch;
 pub(crate) use channel::Channel;
 
 mod handshake;

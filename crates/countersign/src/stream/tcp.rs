@@ -7,10 +7,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use countersign_kerberos::DelegatedCredential;
 use countersign_sys::Interest;
 
 use super::Channel;
-use crate::core::{Evidence, SecurityInfo, WsaError};
+use crate::core::{Evidence, QueryAnswer, QueryTemplate, SecurityInfo};
 use crate::{Context, Error, PeerName, Socket};
 
 /// A connection to a peer that has proved its name.
@@ -39,6 +40,7 @@ use crate::{Context, Error, PeerName, Socket};
 #[derive(Clone)]
 pub struct TcpStream {
     channel: Arc<Channel>,
+    context: Context,
 }
 
 impl TcpStream {
@@ -81,8 +83,17 @@ impl TcpStream {
         }))
     }
 
-    pub(crate) fn new(channel: Channel) -> Self {
-        Self { channel: Arc::new(channel) }
+    pub(crate) fn new(channel: Channel, context: &Context) -> Self {
+        Self { channel: Arc::new(channel.under(context)), context: context.clone() }
+    }
+
+    /// Returns the context that says who acts for the peer.
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    pub(crate) fn is_nonblocking(&self) -> bool {
+        self.channel.is_nonblocking()
     }
 
     /// Returns what protects the connection and who the peer is (SPEC 7). It never waits.
@@ -91,19 +102,49 @@ impl TcpStream {
     ///
     /// [`Error::Order`] with `WSAECONNRESET` once the peer has reset the connection.
     pub fn query(&self) -> Result<SecurityInfo, Error> {
-        if self.channel.was_reset() {
-            let why = "the peer has reset the connection";
-            return Err(Error::Order { doing: "query", why, wsa: WsaError::ConnReset });
-        }
-        Ok(match self.evidence() {
+        self.channel.check_alive()?;
+        Ok(match self.channel.evidence() {
             Some(evidence) => SecurityInfo::secured(evidence.clone()),
             None => SecurityInfo::clear(),
         })
     }
 
+    /// Asks about the connection as `template` says (`WSAQuerySocketSecurity`, SPEC 7). It takes no
+    /// lock that anybody holds while he waits, and for the all-zero template allocates nothing.
+    ///
+    /// With [`QueryTemplate::aborting_on`] the connection ends, in both directions, before another
+    /// byte passes, once the traffic keys change (`QM_SA_ID`) or a newer policy, trust or
+    /// certificate would not have this connection made (`MM_SA_ID`; the files are looked at
+    /// when the connection is used, at most once a second). Reads, writes and queries then fail with
+    /// [`crate::core::HandshakeError::Changed`], `WSAECONNABORTED`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Order`] with `WSAECONNRESET` once the peer has reset the connection, or
+    /// [`Error::Handshake`] once it was ended as the program had asked.
+    pub fn query_with(&self, template: &QueryTemplate) -> Result<QueryAnswer, Error> {
+        self.channel.query(template)
+    }
+
+    /// Changes the traffic keys of both directions, which otherwise happens by itself when they
+    /// have protected as much as they may.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Handshake`] in TLS 1.2, which cannot; [`Error::Order`] in clear; [`Error::Io`].
+    pub fn change_keys(&self) -> Result<(), Error> {
+        self.channel.change_keys()
+    }
+
     /// Returns what protects the connection; `None` is cleartext.
     pub fn evidence(&self) -> Option<&Evidence> {
-        self.channel.evidence()
+        self.channel.evidence().map(|evidence| &**evidence)
+    }
+
+    /// Returns the tickets that the peer delegated, with which we can act for it at other services;
+    /// `None` unless its policy and its KDC let it.
+    pub fn delegated(&self) -> Option<&DelegatedCredential> {
+        self.channel.delegated()
     }
 
     /// Returns the address of the peer.

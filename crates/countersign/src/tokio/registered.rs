@@ -73,11 +73,12 @@ fn for_reactor(interest: &[Interest]) -> io::Interest {
 #[derive(Debug, Default)]
 pub(super) struct Waiter {
     at: Option<(RawFd, AsyncFd<OwnedFd>)>,
+    interest: &'static [Interest],
 }
 
 impl Waiter {
-    /// Waits until the socket is ready for what it wants.
-    pub(super) async fn wait(&mut self, socket: &crate::Socket) -> Result<(), Error> {
+    /// Notes what the socket waits for now.
+    pub(super) fn follow(&mut self, socket: &crate::Socket) -> Result<(), Error> {
         let failed = || Error::io("wait for the connection");
         let Some(descriptor) = socket.descriptor() else {
             return Err(failed()(io::ErrorKind::NotConnected.into()));
@@ -87,10 +88,18 @@ impl Waiter {
             let own = descriptor.try_clone_to_owned().map_err(failed())?;
             self.at = Some((number, register(own).map_err(failed())?));
         }
+        self.interest = socket.interest();
+        Ok(())
+    }
+
+    /// Waits until the socket is ready for that.
+    pub(super) async fn wait(&self) -> Result<(), Error> {
         match &self.at {
-            Some((_, registered)) => ready(registered, descriptor, socket.interest()).await,
+            Some((_, registered)) => {
+                ready(registered, registered.get_ref().as_fd(), self.interest).await
+            }
             None => Ok(()),
         }
-        .map_err(failed())
+        .map_err(Error::io("wait for the connection"))
     }
 }

@@ -125,8 +125,9 @@ impl TcpStream {
         let mut entered = Instant::now();
         let mut connected = socket.connect(address);
         while connected.as_ref().is_err_and(Error::is_would_block) {
-            let waiting = waiter.wait(&socket);
-            let waited = match socket.deadline(entered) {
+            waiter.follow(&socket)?;
+            let waiting = waiter.wait();
+            let waited = match socket.stage_deadline(entered) {
                 Some(deadline) => timeout_at(deadline.into(), waiting).await.ok(),
                 None => Some(waiting.await),
             };

@@ -8,6 +8,7 @@ use std::time::Duration;
 use countersign::{Context, UdpSocket};
 
 use super::lane::{Far, Lanes, Passed, TICK};
+use super::serve::is_passing;
 use super::{LARGEST, dial};
 use crate::exit::Verdict;
 use crate::failure::Failure;
@@ -38,8 +39,15 @@ pub(in crate::run) fn forward(
     let mut is_full = false;
     thread::scope(|scope| {
         loop {
-            // What comes back to a program that is gone is said here (udp(7)), and concerns nobody.
-            let Ok((count, from)) = plain.recv_from(&mut buffer) else { continue };
+            let (count, from) = match plain.recv_from(&mut buffer) {
+                Ok(received) => received,
+                Err(error) if is_passing(&error) => continue,
+                Err(error) => {
+                    // The lanes would go on until they are idle.
+                    lanes.close_all();
+                    return Err(Failure::io(format!("receive on {local}"))(error));
+                }
+            };
             let queue = match lanes.pass(&from, buffer.get(..count).unwrap_or_default()) {
                 Passed::Queued => continue,
                 Passed::Full => {

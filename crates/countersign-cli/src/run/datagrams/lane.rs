@@ -132,6 +132,11 @@ impl<K: Eq + Hash + Clone> Lanes<K> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
+    /// Ends all lanes.
+    pub(super) fn close_all(&self) {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Ends a lane unless something is in its queue.
     fn is_closed(&self, key: &K, queue: &Receiver<Vec<u8>>) -> bool {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use countersign::core::SessionId;
-use countersign::{PeerName, UdpSocket};
+use countersign::{Error, PeerName, Received, Refusal, UdpSocket};
 
 use super::LARGEST;
 use super::lane::{Far, Lanes, Passed, TICK};
@@ -40,7 +40,7 @@ pub(in crate::run) fn serve(
 fn echo(socket: &UdpSocket, known: &mut Known, output: &Output) -> Result<Verdict, Failure> {
     let mut buffer = vec![0; LARGEST];
     loop {
-        let (count, from) = socket.recv_from(&mut buffer)?;
+        let Some((count, from)) = next(socket, &mut buffer, output)? else { continue };
         let Some(_) = known.greet(socket, from, output) else { continue };
         if let Err(error) = socket.send_to(buffer.get(..count).unwrap_or_default(), from) {
             output.broken(from, &error.into());
@@ -62,7 +62,15 @@ fn relay(
     let mut is_full = false;
     thread::scope(|scope| {
         loop {
-            let (count, from) = socket.recv_from(&mut buffer)?;
+            let (count, from) = match next(socket, &mut buffer, output) {
+                Ok(Some(received)) => received,
+                Ok(None) => continue,
+                Err(why) => {
+                    // The lanes would go on until they are idle.
+                    lanes.close_all();
+                    return Err(why);
+                }
+            };
             let Some(client) = known.greet(socket, from, output) else { continue };
             let queue = match lanes.pass(&client, buffer.get(..count).unwrap_or_default()) {
                 Passed::Queued => continue,
@@ -95,6 +103,23 @@ fn relay(
                 output.broken(from, &Failure::io("start a thread")(error));
             }
         }
+    })
+}
+
+/// Receives one datagram, or logs a client that was turned away.
+fn next(
+    socket: &UdpSocket,
+    buffer: &mut [u8],
+    output: &Output,
+) -> Result<Option<(usize, SocketAddr)>, Failure> {
+    Ok(match socket.next_event(buffer)? {
+        Received::Datagram(count, from) => Some((count, from)),
+        Received::Refused(refusal) => {
+            let Refusal { peer, error: source, .. } = refusal;
+            output.refused(peer, &Error::Handshake { peer, source }.into());
+            None
+        }
+        _ => None,
     })
 }
 
@@ -139,7 +164,7 @@ impl Far for PlainSocket {
 }
 
 /// Nothing there yet, or nobody: a service that is started again is there for the next datagram.
-fn is_passing(error: &io::Error) -> bool {
+pub(super) fn is_passing(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, Interrupted, TimedOut, WouldBlock};
     matches!(error.kind(), ConnectionRefused | Interrupted | TimedOut | WouldBlock)
 }

@@ -5,7 +5,11 @@ pub(super) use attempt::{Attempt, attempt};
 
 mod datagrams;
 
+mod kerberos;
+
 mod recorder;
+
+mod rights;
 
 mod scenario;
 pub(crate) use scenario::{Outcome, Scenario};
@@ -20,13 +24,17 @@ use std::time::Instant;
 use crate::exit::Verdict;
 use crate::failure::Failure;
 use crate::render::Output;
+use crate::request::Demo;
 
 /// Runs every scenario, each shown as soon as it is over.
 ///
 /// # Errors
 ///
 /// If the stage cannot be set: no temporary directory, no loopback interface.
-pub(super) fn run(output: &Output) -> Result<Verdict, Failure> {
+pub(super) fn run(what: Demo, output: &Output) -> Result<Verdict, Failure> {
+    if let Demo::Kerberos = what {
+        return kerberos::run(output);
+    }
     let started = Instant::now();
     let stage = Stage::new()?;
     output.demo_begins(&stage.asked());

@@ -23,6 +23,8 @@ pub(crate) struct Scenario {
 pub(crate) enum Outcome {
     /// There was a connection, and this is what protected it.
     Connected(Option<Box<Evidence>>),
+    /// It cannot be shown here: why, and what would be needed.
+    NotShown(String),
     /// There was none; the side that refused says why.
     Refused(String),
 }

@@ -13,6 +13,7 @@ use countersign::{Context, Incoming, TcpStream};
 use super::attempt::{Attempt, SECRET, attempt, text};
 use super::datagrams::names_on_one_socket;
 use super::recorder::{Recorder, Recording};
+use super::rights::rights_of_the_client;
 use super::scenario::{Outcome, Scenario};
 use super::stage::{Issuer, PATIENCE, Seen, Server, Stage, listen, name};
 use crate::failure::Failure;
@@ -22,7 +23,7 @@ use crate::run::join::{Side, join};
 type Try = fn(&Stage) -> Result<Scenario, Failure>;
 
 /// In the order in which they are shown.
-pub(super) const ALL: [Try; 9] = [
+pub(super) const ALL: [Try; 10] = [
     right_name,
     another_host,
     another_service,
@@ -32,6 +33,7 @@ pub(super) const ALL: [Try; 9] = [
     machine_in_the_middle,
     plain_server,
     names_on_one_socket,
+    rights_of_the_client,
 ];
 
 fn right_name(stage: &Stage) -> Result<Scenario, Failure> {
@@ -39,7 +41,7 @@ fn right_name(stage: &Stage) -> Result<Scenario, Failure> {
     let server = stage.server(&stage.asked())?;
     let tried = try_server(stage, server)?;
     let was_echoed = matches!(tried.attempt, Attempt::Echoed(Some(_)));
-    let arrived = matches!(&tried.server, Seen::Served(received) if *received == text());
+    let arrived = matches!(&tried.server, Seen::Served(received, _) if *received == text());
     Ok(Scenario {
         name: "right-name",
         tried: "the one who was asked for answers".to_owned(),
@@ -105,7 +107,7 @@ fn plain_client(stage: &Stage) -> Result<Scenario, Failure> {
     let (outcome, is_refused) = match server.finish()? {
         Seen::Refused(error @ HandshakeError::NotTls { .. }) => (error.to_string(), true),
         Seen::Refused(error) => (error.to_string(), false),
-        Seen::Served(_) => ("not at all: the server served it".to_owned(), false),
+        Seen::Served(..) => ("not at all: the server served it".to_owned(), false),
     };
     // An alert says why, and is seven bytes (RFC 8446 section 6): that is no data of the server's.
     let is_alert = received.is_empty() || received.first() == Some(&ALERT) && received.len() == 7;
@@ -154,7 +156,7 @@ fn machine_in_the_middle(stage: &Stage) -> Result<Scenario, Failure> {
     })?;
     let wire = recorder.finish()?;
     let stolen = match server.finish()? {
-        Seen::Served(received) => Some(received.len()),
+        Seen::Served(received, _) => Some(received.len()),
         Seen::Refused(_) => None,
     };
     let is_refused = matches!(attempt, Attempt::Refused(HandshakeError::WrongPeer { .. }));

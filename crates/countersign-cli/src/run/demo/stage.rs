@@ -2,13 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use countersign::core::{HandshakeError, IdentityRule, TrustRule};
 use countersign::identity::{Store, load_credential};
-use countersign::{Context, Incoming, PeerName, Policy, TcpListener, TcpStream};
+use countersign::{Context, Evidence, Incoming, PeerName, Policy, TcpListener, TcpStream};
 use tempfile::TempDir;
 
 use crate::failure::Failure;
@@ -21,7 +22,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Stage {
     ours: Store,
     theirs: Store,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// Which authority has issued a certificate.
@@ -38,8 +39,8 @@ pub(super) enum Issuer {
 pub(super) enum Seen {
     /// It was turned away.
     Refused(HandshakeError),
-    /// It was served, and sent this.
-    Served(Vec<u8>),
+    /// It was served, and sent this; whom the server took it for.
+    Served(Vec<u8>, Option<Box<Evidence>>),
 }
 
 /// A server for one client.
@@ -62,7 +63,12 @@ impl Stage {
         let theirs = Store::at(directory.path().join("theirs"));
         ours.init()?;
         theirs.init()?;
-        Ok(Self { ours, theirs, _directory: directory })
+        Ok(Self { ours, theirs, directory })
+    }
+
+    /// Returns a directory that goes with the demo.
+    pub(super) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Returns the name that every client of the demo asks for.
@@ -105,6 +111,16 @@ impl Stage {
 
     /// Makes a host with a new certificate that proves `own`.
     pub(super) fn context(&self, own: &PeerName, issuer: Issuer) -> Result<Context, Failure> {
+        self.context_with(own, issuer, "")
+    }
+
+    /// Makes such a host, with more policy.
+    pub(super) fn context_with(
+        &self,
+        own: &PeerName,
+        issuer: Issuer,
+        policy_text: &str,
+    ) -> Result<Context, Failure> {
         let store = match issuer {
             Issuer::Ours => &self.ours,
             Issuer::Theirs => &self.theirs,
@@ -114,7 +130,9 @@ impl Stage {
             countersign::identity::DEFAULT_VALIDITY,
             SystemTime::now(),
         )?;
-        let policy = policy()?.with_identity(IdentityRule::Store { name: own.clone() });
+        let more = Policy::parse(policy_text, "the demo").map_err(countersign::Error::from)?;
+        let policy = policy()?.overlay(more);
+        let policy = policy.with_identity(IdentityRule::Store { name: own.clone() });
         Ok(Context::builder().store(store.clone()).policy(policy).build()?)
     }
 }
@@ -143,7 +161,7 @@ pub(super) fn listen(context: &Context) -> Result<TcpListener, Failure> {
 }
 
 /// Starts a thread that serves one client and says what it has seen.
-fn serve(context: Context) -> Result<Server, Failure> {
+pub(super) fn serve(context: Context) -> Result<Server, Failure> {
     let listener = listen(&context)?;
     let address = listener.local_addr();
     let (done, seen) = mpsc::channel();
@@ -159,10 +177,11 @@ fn serve_one(listener: &TcpListener) -> Result<Seen, Failure> {
     loop {
         match listener.next_event()? {
             Incoming::Accepted(stream, _) => {
+                let evidence = stream.evidence().cloned().map(Box::new);
                 let echoed = echo(&stream).map_err(Failure::io("serve the client"))?;
                 // The client's last word may come after our own.
                 drop(stream);
-                return Ok(Seen::Served(echoed));
+                return Ok(Seen::Served(echoed, evidence));
             }
             Incoming::Refused(refusal) => return Ok(Seen::Refused(refusal.error)),
             _ => {}

@@ -1,5 +1,7 @@
 //! `doctor`: looks at everything that a connection needs, one thing after the other.
 
+mod kerberos;
+
 use std::io;
 use std::time::SystemTime;
 
@@ -41,6 +43,9 @@ pub(super) fn run(request: &Doctor, output: &Output) -> Verdict {
         Err(why) => checks.push(Check::bad("store", &why)),
     }
     checks.extend(identity(&context, now));
+    if let Ok(context) = &context {
+        checks.extend(kerberos::checks(context));
+    }
     checks.push(handshake());
     let is_sick = checks.iter().any(|check| check.mark == Mark::Bad);
     output.diagnosis(&checks);

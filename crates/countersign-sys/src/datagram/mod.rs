@@ -1,11 +1,21 @@
 //! UDP sockets in stages, that never wait.
 
+mod control;
+
+mod options;
+pub use options::{join_arrivals, tell_complaints, tell_destination};
+
+mod receive;
+pub use receive::{Arrived, Batch, Complaint};
+
+mod send;
+pub use send::{MAX_SEGMENTED, MAX_SEGMENTS, Route, send_along};
+
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 /// Makes a UDP socket of the family of `like` that does not wait, closed on exec.
 ///
@@ -44,36 +54,4 @@ pub fn connect_datagrams(socket: &OwnedFd, peer: SocketAddr) -> io::Result<()> {
 /// As getsockname(2).
 pub fn local_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
     Ok(rustix::net::getsockname(socket)?.try_into()?)
-}
-
-/// Receives one datagram, without waiting; what does not fit is lost.
-///
-/// # Errors
-///
-/// As recvfrom(2); `WouldBlock` if none is there.
-pub fn receive_from(socket: impl AsFd, into: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-    loop {
-        match rustix::net::recvfrom(socket.as_fd(), &mut *into, RecvFlags::DONTWAIT) {
-            Ok((count, _, Some(from))) => return Ok((count, from.try_into()?)),
-            // Without a sender it is no datagram that could be answered.
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// Sends one datagram, without waiting.
-///
-/// # Errors
-///
-/// As sendto(2); `WouldBlock` if the socket has no room.
-pub fn send_to(socket: impl AsFd, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    loop {
-        match rustix::net::sendto(socket.as_fd(), datagram, flags, &to) {
-            Ok(_) => return Ok(()),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
 }

@@ -1,0 +1,10 @@
+//! Words of the Kerberos proof that policy, sockets and reports share.
+
+mod failure;
+pub use failure::{KerberosFailure, Outdated};
+
+mod refusal;
+pub use refusal::KerberosRefusal;
+
+mod sid;
+pub use sid::{Sid, SidError};

@@ -1,0 +1,629 @@
+//! GSS-API, made safe: each value of the library is released once, each buffer copied and freed,
+//! and what a failure means is asked on the thread of the call, where alone the library knows it.
+
+#![expect(unsafe_code, reason = "calls the C functions of ffi.rs")]
+
+use std::ffi::{CStr, CString, c_int};
+use std::fmt;
+use std::ptr;
+use std::slice;
+
+use countersign_core::KerberosFailure;
+
+use super::ffi::{
+    ACCEPT, Buffer, ChannelBindings, Gss, Handle, INDEFINITE, INITIATE, KeyValue, KeyValueSet,
+    MECH_KRB5, NT_PRINCIPAL, Oid, OidDesc, OidSet, Om, STATUS_OF_GSS, STATUS_OF_MECHANISM,
+};
+use super::status::plain;
+use super::{Call, Status};
+
+/// Supplementary information lies in the low half of a major status; errors above
+/// (RFC 2744 section 3.9.1).
+const ERRORS: Om = 0xffff_0000;
+const CONTINUE_NEEDED: Om = 1;
+
+/// Returns whether the library can be used.
+///
+/// # Errors
+///
+/// It is not there, or is another one.
+pub(crate) fn is_present() -> Result<(), KerberosFailure> {
+    Gss::get().map(drop)
+}
+
+/// What a context promises (RFC 2744 section 5.19, and MIT's `gssapi_ext.h`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flags(pub(crate) u32);
+
+impl Flags {
+    pub(crate) const MUTUAL: Self = Self(0x2);
+    pub(crate) const REPLAY: Self = Self(0x4);
+    pub(crate) const SEQUENCE: Self = Self(0x8);
+    pub(crate) const INTEGRITY: Self = Self(0x20);
+    pub(crate) const ANONYMOUS: Self = Self(0x40);
+    pub(crate) const CHANNEL_BOUND: Self = Self(0x800);
+    pub(crate) const DELEGATE_BY_POLICY: Self = Self(0x8000);
+
+    pub(crate) fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub(crate) fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// A principal, as the library keeps it.
+pub(crate) struct Name(Handle);
+
+// SAFETY: the library never changes a name after it has made it, and has no thread of its own.
+unsafe impl Send for Name {}
+// SAFETY: as above; every call on a name only reads it, under the library's own locks.
+unsafe impl Sync for Name {}
+
+impl Name {
+    /// Reads a principal as Kerberos writes it. DNS has no part in it.
+    pub(crate) fn principal(text: &str) -> Result<Self, Call> {
+        let gss = Gss::get()?;
+        let text = Buffer::of(text.as_bytes());
+        let mut kind = OidDesc::of(NT_PRINCIPAL);
+        let (mut minor, mut name) = (0, ptr::null_mut());
+        // SAFETY: all pointers are to values that live through the call, which copies the text.
+        let major = unsafe { (gss.gss_import_name)(&mut minor, &text, &mut kind, &mut name) };
+        let name = Self::of(name);
+        check(gss, major, minor)?;
+        name.ok_or_else(|| Status::nonsense("a name was made of nothing").into())
+    }
+
+    /// Returns it as Kerberos writes it, special characters escaped.
+    pub(crate) fn text(&self) -> Result<String, Call> {
+        let gss = Gss::get()?;
+        let (mut minor, mut text) = (0, Buffer::EMPTY);
+        // SAFETY: the name is alive; the text is released by `take`; the type is not asked for.
+        let major =
+            unsafe { (gss.gss_display_name)(&mut minor, self.0, &mut text, ptr::null_mut()) };
+        let text = take(gss, text);
+        check(gss, major, minor)?;
+        String::from_utf8(text).map_err(|_| Status::nonsense("a name is not UTF-8").into())
+    }
+
+    /// Returns the local account that the host's rules map it to, if they do.
+    pub(crate) fn local(&self) -> Result<Option<String>, Call> {
+        let gss = Gss::get()?;
+        let mut krb5 = OidDesc::of(MECH_KRB5);
+        let (mut minor, mut text) = (0, Buffer::EMPTY);
+        // SAFETY: the name is alive; the text is released by `take`.
+        let major = unsafe { (gss.gss_localname)(&mut minor, self.0, &mut krb5, &mut text) };
+        let text = take(gss, text);
+        if major & ERRORS == Status::UNAVAILABLE {
+            return Ok(None);
+        }
+        check(gss, major, minor)?;
+        let text = String::from_utf8(text);
+        text.map(Some).map_err(|_| Status::nonsense("an account is not UTF-8").into())
+    }
+
+    /// Returns what a third party states about it under this attribute, if it is proved that it
+    /// does (RFC 6680 section 7.5).
+    pub(crate) fn attribute(&self, attribute: &str) -> Result<Option<Vec<u8>>, Call> {
+        let gss = Gss::get()?;
+        let attribute = Buffer::of(attribute.as_bytes());
+        let (mut minor, mut authenticated, mut complete, mut more) = (0, 0, 0, -1);
+        let (mut value, mut shown) = (Buffer::EMPTY, Buffer::EMPTY);
+        // SAFETY: the name is alive, the attribute is only read, and both buffers are released by
+        // `take`.
+        let major = unsafe {
+            (gss.gss_get_name_attribute)(
+                &mut minor,
+                self.0,
+                &attribute,
+                &mut authenticated,
+                &mut complete,
+                &mut value,
+                &mut shown,
+                &mut more,
+            )
+        };
+        let value = take(gss, value);
+        drop(take(gss, shown));
+        if major & ERRORS == Status::UNAVAILABLE {
+            return Ok(None);
+        }
+        check(gss, major, minor)?;
+        Ok((authenticated != 0).then_some(value))
+    }
+
+    fn of(handle: Handle) -> Option<Self> {
+        (!handle.is_null()).then_some(Self(handle))
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        let (Ok(gss), mut minor) = (Gss::get(), 0) else { return };
+        // SAFETY: the handle is alive, and nobody has it after this.
+        unsafe { (gss.gss_release_name)(&mut minor, &mut self.0) };
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text().unwrap_or_else(|_| "a name".to_owned()))
+    }
+}
+
+/// What a credential is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usage {
+    Accept,
+    Initiate,
+}
+
+impl Usage {
+    fn number(self) -> c_int {
+        match self {
+            Self::Accept => ACCEPT,
+            Self::Initiate => INITIATE,
+        }
+    }
+}
+
+/// Credentials of the Kerberos mechanism.
+#[derive(Debug)]
+pub(crate) struct Credential(Handle);
+
+// SAFETY: the library locks a credential whenever it uses it.
+unsafe impl Send for Credential {}
+// SAFETY: as above; one credential may serve several contexts at once.
+unsafe impl Sync for Credential {}
+
+impl Credential {
+    /// Acquires them from the places that `store` names, by the keys of MIT's credential stores
+    /// (`ccache`, `keytab`, `client_keytab`, `rcache`); the defaults of the host fill the rest.
+    pub(crate) fn acquire(
+        name: Option<&Name>,
+        usage: Usage,
+        store: &[(&CStr, &str)],
+    ) -> Result<Self, Call> {
+        let gss = Gss::get()?;
+        let store = Store::new(store)?;
+        let (mut mechanism, mut minor, mut made) = (OidDesc::of(MECH_KRB5), 0, ptr::null_mut());
+        let mechanisms = OidSet { count: 1, elements: &mut mechanism };
+        let mut elements = store.elements();
+        let set = KeyValueSet { count: elements.len() as Om, elements: elements.as_mut_ptr() };
+        let place = if elements.is_empty() { ptr::null() } else { ptr::from_ref(&set) };
+        // SAFETY: the name is alive or null, which is any; sets and strings live through the call;
+        // the outputs that are not wanted may be null.
+        let major = unsafe {
+            (gss.gss_acquire_cred_from)(
+                &mut minor,
+                name.map_or(ptr::null_mut(), |name| name.0),
+                INDEFINITE,
+                &mechanisms,
+                usage.number(),
+                place,
+                &mut made,
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        Self::made(gss, major, minor, made)
+    }
+
+    /// Asks the KDC for them with a password, which the library wipes when they are released.
+    pub(crate) fn with_password(name: &Name, password: &[u8]) -> Result<Self, Call> {
+        let gss = Gss::get()?;
+        let (mut mechanism, mut minor, mut made) = (OidDesc::of(MECH_KRB5), 0, ptr::null_mut());
+        let mechanisms = OidSet { count: 1, elements: &mut mechanism };
+        let password = Buffer::of(password);
+        // SAFETY: as in `acquire`; the password is copied.
+        let major = unsafe {
+            (gss.gss_acquire_cred_with_password)(
+                &mut minor,
+                name.0,
+                &password,
+                INDEFINITE,
+                &mechanisms,
+                INITIATE,
+                &mut made,
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        Self::made(gss, major, minor, made)
+    }
+
+    /// Writes them into a cache, over what is in it.
+    pub(crate) fn store(&self, cache: &str) -> Result<(), Call> {
+        let gss = Gss::get()?;
+        let store = Store::new(&[(c"ccache", cache)])?;
+        let mut elements = store.elements();
+        let set = KeyValueSet { count: elements.len() as Om, elements: elements.as_mut_ptr() };
+        let (mut mechanism, mut minor) = (OidDesc::of(MECH_KRB5), 0);
+        let (overwrite, make_default) = (1, 0);
+        // SAFETY: the credential is alive; the set lives through the call; the outputs that are
+        // not wanted may be null.
+        let major = unsafe {
+            (gss.gss_store_cred_into)(
+                &mut minor,
+                self.0,
+                INITIATE,
+                &mut mechanism,
+                overwrite,
+                make_default,
+                &set,
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        check(gss, major, minor)
+    }
+
+    /// Returns whose they are, and for how many seconds they are good; `None` is for ever.
+    pub(crate) fn inquire(&self) -> Result<(Option<Name>, Option<u32>), Call> {
+        let gss = Gss::get()?;
+        let (mut minor, mut name, mut seconds) = (0, ptr::null_mut(), 0);
+        // SAFETY: the credential is alive; the name becomes ours; the outputs that are not wanted
+        // may be null.
+        let major = unsafe {
+            (gss.gss_inquire_cred)(
+                &mut minor,
+                self.0,
+                &mut name,
+                &mut seconds,
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        let name = Name::of(name);
+        check(gss, major, minor)?;
+        Ok((name, (seconds != INDEFINITE).then_some(seconds)))
+    }
+
+    fn made(gss: &Gss, major: Om, minor: Om, made: Handle) -> Result<Self, Call> {
+        let made = Self::of(made);
+        check(gss, major, minor)?;
+        made.ok_or_else(|| Status::nonsense("credentials were made of nothing").into())
+    }
+
+    fn of(handle: Handle) -> Option<Self> {
+        (!handle.is_null()).then_some(Self(handle))
+    }
+}
+
+impl Drop for Credential {
+    fn drop(&mut self) {
+        let (Ok(gss), mut minor) = (Gss::get(), 0) else { return };
+        // SAFETY: the handle is alive, and nobody has it after this.
+        unsafe { (gss.gss_release_cred)(&mut minor, &mut self.0) };
+    }
+}
+
+/// Pairs for a credential store, as C strings that live as long as this.
+struct Store<'a>(Vec<(&'a CStr, CString)>);
+
+impl<'a> Store<'a> {
+    fn new(pairs: &[(&'a CStr, &str)]) -> Result<Self, Status> {
+        let made = pairs.iter().map(|(key, value)| Ok((*key, CString::new(*value)?)));
+        let made: Result<_, std::ffi::NulError> = made.collect();
+        made.map(Self).map_err(|_| Status::nonsense("a file name holds a NUL"))
+    }
+
+    fn elements(&self) -> Vec<KeyValue> {
+        let elements = self.0.iter();
+        elements.map(|(key, value)| KeyValue { key: key.as_ptr(), value: value.as_ptr() }).collect()
+    }
+}
+
+/// One step of setting a context up.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// What the peer is to be given.
+    pub(crate) token: Vec<u8>,
+    /// Nothing more is to come from the peer.
+    pub(crate) is_complete: bool,
+}
+
+/// What the acceptor's step came to.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) step: Step,
+    /// Delegated to us by the initiator.
+    pub(crate) delegated: Option<Credential>,
+}
+
+/// What is true of a complete context.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) initiator: Name,
+    pub(crate) acceptor: Name,
+    /// Seconds of validity that are left; `None` is for ever.
+    pub(crate) seconds: Option<u32>,
+    /// The object identifier of the mechanism, in DER without its head.
+    pub(crate) mechanism: Vec<u8>,
+    pub(crate) flags: Flags,
+}
+
+impl Facts {
+    pub(crate) fn is_krb5(&self) -> bool {
+        self.mechanism == MECH_KRB5
+    }
+
+    /// Returns the mechanism's identifier in hexadecimal.
+    pub(crate) fn mechanism_text(&self) -> String {
+        self.mechanism.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// One conversation of the mechanism with a peer, from its first token on.
+#[derive(Debug)]
+pub(crate) struct Context {
+    handle: Handle,
+    flags: Flags,
+}
+
+// SAFETY: the library ties nothing of a context to a thread; it may be used from one at a time,
+// and is not `Sync`.
+unsafe impl Send for Context {}
+
+impl Context {
+    /// A context in which nothing has happened.
+    pub(crate) fn new() -> Self {
+        Self { handle: ptr::null_mut(), flags: Flags::default() }
+    }
+
+    /// Takes one step as the initiator, for which `token` is the peer's answer. This may ask a
+    /// KDC, and so take long.
+    pub(crate) fn initiate(
+        &mut self,
+        credential: &Credential,
+        target: &Name,
+        flags: Flags,
+        binding: Option<&[u8]>,
+        token: Option<&[u8]>,
+    ) -> Result<Step, Call> {
+        let gss = Gss::get()?;
+        let bindings = binding.map(bindings);
+        let token = token.map_or(Buffer::EMPTY, Buffer::of);
+        let (mut mechanism, mut minor) = (OidDesc::of(MECH_KRB5), 0);
+        let (mut answer, mut given) = (Buffer::EMPTY, 0);
+        // SAFETY: the credential and the name are alive, and the context is or is null, which
+        // makes one; bindings and token are only read; the answer is released by `take`; outputs
+        // that are not wanted may be null, and so may absent bindings.
+        let major = unsafe {
+            (gss.gss_init_sec_context)(
+                &mut minor,
+                credential.0,
+                &mut self.handle,
+                target.0,
+                &mut mechanism,
+                flags.0,
+                0,
+                bindings.as_ref().map_or(ptr::null(), ptr::from_ref),
+                &token,
+                ptr::null_mut(),
+                &mut answer,
+                &mut given,
+                ptr::null_mut(),
+            )
+        };
+        let token = take(gss, answer);
+        check(gss, major, minor)?;
+        self.flags = Flags(given);
+        Ok(Step { token, is_complete: major & CONTINUE_NEEDED == 0 })
+    }
+
+    /// Takes one step as the acceptor. With a failure comes what the library would tell the peer.
+    pub(crate) fn accept(
+        &mut self,
+        credential: &Credential,
+        binding: Option<&[u8]>,
+        token: &[u8],
+        wants_delegation: bool,
+    ) -> Result<Accepted, (Call, Vec<u8>)> {
+        let gss = Gss::get().map_err(|failure| (Call::from(failure), Vec::new()))?;
+        let bindings = binding.map(bindings);
+        let token = Buffer::of(token);
+        let (mut minor, mut answer, mut given) = (0, Buffer::EMPTY, 0);
+        let mut delegated = ptr::null_mut();
+        let into = if wants_delegation { &raw mut delegated } else { ptr::null_mut() };
+        // SAFETY: the credential is alive, and the context is or is null, which makes one;
+        // bindings and token are only read; the answer is released by `take`; a delegated
+        // credential becomes ours; outputs that are not wanted may be null.
+        let major = unsafe {
+            (gss.gss_accept_sec_context)(
+                &mut minor,
+                &mut self.handle,
+                credential.0,
+                &token,
+                bindings.as_ref().map_or(ptr::null(), ptr::from_ref),
+                ptr::null_mut(),
+                ptr::null_mut(),
+                &mut answer,
+                &mut given,
+                ptr::null_mut(),
+                into,
+            )
+        };
+        let delegated = Credential::of(delegated);
+        // Before anything else is asked of the library, which would change its words.
+        let checked = check_with(gss, major, minor, Supplement::Refuse);
+        let token = take(gss, answer);
+        if let Err(call) = checked {
+            return Err((call, token));
+        }
+        self.flags = Flags(given);
+        let step = Step { token, is_complete: major & CONTINUE_NEEDED == 0 };
+        Ok(Accepted { step, delegated })
+    }
+
+    /// Returns what is true of it, once it is complete.
+    pub(crate) fn inquire(&self) -> Result<Facts, Call> {
+        let gss = Gss::get()?;
+        let (mut initiator, mut acceptor) = (ptr::null_mut(), ptr::null_mut());
+        let mut mechanism: Oid = ptr::null_mut();
+        let (mut minor, mut seconds, mut flags, mut open) = (0, 0, 0, 0);
+        // SAFETY: the context is alive or null, which is an error; the names become ours; the
+        // identifier stays the library's, and what is not wanted may be null.
+        let major = unsafe {
+            (gss.gss_inquire_context)(
+                &mut minor,
+                self.handle,
+                &mut initiator,
+                &mut acceptor,
+                &mut seconds,
+                &mut mechanism,
+                &mut flags,
+                ptr::null_mut(),
+                &mut open,
+            )
+        };
+        let (initiator, acceptor) = (Name::of(initiator), Name::of(acceptor));
+        check(gss, major, minor)?;
+        let (Some(initiator), Some(acceptor), true) = (initiator, acceptor, open != 0) else {
+            return Err(Status::nonsense("a context without two names").into());
+        };
+        Ok(Facts {
+            initiator,
+            acceptor,
+            seconds: (seconds != INDEFINITE).then_some(seconds),
+            mechanism: identifier(mechanism),
+            // The channel's flag is told to the acceptor's step only.
+            flags: Flags(flags).with(self.flags),
+        })
+    }
+
+    /// Returns a code over the message that only the holders of the context's key can make.
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Call> {
+        let gss = Gss::get()?;
+        let message = Buffer::of(message);
+        let (mut minor, mut code) = (0, Buffer::EMPTY);
+        // SAFETY: the context is alive or null, which is an error; the message is only read; the
+        // code is released by `take`.
+        let major = unsafe { (gss.gss_get_mic)(&mut minor, self.handle, 0, &message, &mut code) };
+        let code = take(gss, code);
+        check(gss, major, minor)?;
+        Ok(code)
+    }
+
+    /// Checks the peer's code over the message. A code that was seen before, or comes out of
+    /// turn, is an error too.
+    pub(crate) fn verify(&self, message: &[u8], code: &[u8]) -> Result<(), Call> {
+        let gss = Gss::get()?;
+        let (message, code) = (Buffer::of(message), Buffer::of(code));
+        let mut minor = 0;
+        // SAFETY: the context is alive or null, which is an error; both buffers are only read; the
+        // quality of protection, of which there is one, may be null.
+        let major = unsafe {
+            (gss.gss_verify_mic)(&mut minor, self.handle, &message, &code, ptr::null_mut())
+        };
+        check_with(gss, major, minor, Supplement::Refuse)?;
+        match major {
+            0 => Ok(()),
+            _ => Err(Status::nonsense("a code that wants another").into()),
+        }
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        if self.handle.is_null() {
+            return;
+        }
+        let (Ok(gss), mut minor) = (Gss::get(), 0) else { return };
+        // SAFETY: the handle is alive, and nobody has it after this; no last token is wanted.
+        unsafe { (gss.gss_delete_sec_context)(&mut minor, &mut self.handle, ptr::null_mut()) };
+    }
+}
+
+/// Bindings of application data alone: addresses are not stated, as RFC 9266 section 3 wants.
+fn bindings(data: &[u8]) -> ChannelBindings {
+    ChannelBindings {
+        initiator_type: 0,
+        initiator_address: Buffer::EMPTY,
+        acceptor_type: 0,
+        acceptor_address: Buffer::EMPTY,
+        application_data: Buffer::of(data),
+    }
+}
+
+/// Copies a buffer that the library made, and gives it back.
+fn take(gss: &Gss, mut buffer: Buffer) -> Vec<u8> {
+    let bytes = if buffer.value.is_null() || buffer.length == 0 {
+        Vec::new()
+    } else {
+        // SAFETY: the library has written so many bytes to where the buffer points.
+        unsafe { slice::from_raw_parts(buffer.value.cast::<u8>(), buffer.length) }.to_vec()
+    };
+    let mut minor = 0;
+    // SAFETY: the library made it, or it is empty, and nobody uses it after this.
+    unsafe { (gss.gss_release_buffer)(&mut minor, &mut buffer) };
+    bytes
+}
+
+/// Copies the bytes of an object identifier that stays the library's.
+fn identifier(oid: Oid) -> Vec<u8> {
+    // SAFETY: it is null, or points to one of the library's identifiers, which live for ever.
+    let Some(oid) = (unsafe { oid.as_ref() }) else { return Vec::new() };
+    if oid.elements.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: an identifier's elements are as many bytes as its length says.
+    unsafe { slice::from_raw_parts(oid.elements.cast::<u8>(), oid.length as usize) }.to_vec()
+}
+
+/// What to make of the low half of a status, which says that a token is old or out of turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Supplement {
+    Ignore,
+    Refuse,
+}
+
+fn check(gss: &Gss, major: Om, minor: Om) -> Result<(), Call> {
+    check_with(gss, major, minor, Supplement::Ignore)
+}
+
+fn check_with(gss: &Gss, major: Om, minor: Om, supplement: Supplement) -> Result<(), Call> {
+    let error = major & ERRORS;
+    let extra = major & !ERRORS & !CONTINUE_NEEDED;
+    if error == 0 && (supplement == Supplement::Ignore || extra == 0) {
+        return Ok(());
+    }
+    let mut texts = Vec::new();
+    // A failure is one of the mechanism, and the words of GSS-API for it say nothing.
+    if error != Status::FAILURE || minor == 0 {
+        texts.push(words(gss, major, STATUS_OF_GSS));
+    }
+    if minor != 0 {
+        texts.push(words(gss, minor, STATUS_OF_MECHANISM));
+    }
+    // Where a mechanism has nothing to add, its number means this.
+    texts.retain(|text| !text.is_empty() && text != "Success" && text != "Unknown error");
+    let major = if error == 0 { extra } else { error };
+    Err(Status { major, minor, text: texts.join("; ") }.into())
+}
+
+/// Asks what a status means. Must be called on the thread of the call that answered it.
+fn words(gss: &Gss, status: Om, kind: c_int) -> String {
+    /// A status is one routine error, one calling error and some bits, so it has few messages.
+    const MOST: usize = 8;
+    let mut krb5 = OidDesc::of(MECH_KRB5);
+    let (mut more, mut texts) = (0, Vec::new());
+    for _ in 0..MOST {
+        let (mut minor, mut text) = (0, Buffer::EMPTY);
+        // SAFETY: all pointers are to values that live through the call; the text is released by
+        // `take`.
+        let major = unsafe {
+            (gss.gss_display_status)(&mut minor, status, kind, &mut krb5, &mut more, &mut text)
+        };
+        let text = take(gss, text);
+        if major & ERRORS != 0 {
+            break;
+        }
+        texts.push(plain(&text));
+        if more == 0 {
+            break;
+        }
+    }
+    texts.join("; ")
+}

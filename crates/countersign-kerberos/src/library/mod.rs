@@ -1,0 +1,15 @@
+//! The host's Kerberos libraries, made safe. All `unsafe` of this crate is below this folder.
+
+mod ffi;
+
+mod gss;
+pub(crate) use gss::{Context, Credential, Facts, Flags, Name, Usage, is_present};
+
+mod krb5;
+pub use krb5::KeytabKey;
+pub(crate) use krb5::{
+    Cache, MemoryKeytab, default_keytab, default_realm, host_realm, meaning, read_keytab, setting,
+};
+
+mod status;
+pub(crate) use status::{Call, Status};

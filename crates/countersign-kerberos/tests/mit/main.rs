@@ -1,0 +1,25 @@
+//! The proof against a real MIT KDC. Without one, all of this fails.
+
+mod world;
+
+mod success;
+
+mod failures;
+
+mod clocks;
+
+mod rotation;
+
+mod relays;
+
+mod tampering;
+
+mod names;
+
+mod credentials;
+
+mod proxy;
+
+mod load;
+
+mod rights;

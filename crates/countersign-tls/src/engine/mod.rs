@@ -1,0 +1,905 @@
+//! One TLS conversation, as a state machine without a socket.
+
+mod first_bytes;
+use first_bytes::{FIRST_BYTES, is_client_greeting, looks_like_tls, not_tls};
+
+mod proof;
+pub use proof::{ProofBinding, Proven};
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use countersign_core::{
+    Admission, Asked, Evidence, HandshakeError, Host, KerberosFailure, KerberosUse, Mechanism,
+    PeerName, ProvedPeer, SessionId, Timestamp,
+};
+use rustls::client::UnbufferedClientConnection;
+use rustls::server::UnbufferedServerConnection;
+use rustls::{ClientConnection, Connection, ProtocolVersion, ServerConnection};
+use rustls_pki_types::{CertificateDer, ServerName};
+
+use crate::config::{ClientConfig, ServerConfig};
+use crate::credential::TrustAnchors;
+use crate::error::from_rustls;
+use crate::exporter::ExporterSecret;
+use crate::handshake::Handshake;
+use crate::link::{Greeting, Link, NO_APPLICATION_PROTOCOL};
+use crate::scope::{self, Answer, Question};
+use crate::verify::verify_peer;
+
+/// Sealed bytes that may wait to be transmitted, and the size of one write to the socket. Three
+/// records: a fourth would pass one loopback segment and the 64 KiB of segmentation offload, which
+/// was measured to cost two thirds of the throughput.
+const TRANSMIT_LIMIT: usize = 48 * 1024;
+
+/// How many records are sealed with the keys of a TLS 1.2 connection. At 2^24 the library says
+/// that it closes, takes plaintext all the same and throws it away; we stop before, with room for
+/// its alerts.
+const TLS12_RECORDS: u64 = (1 << 24) - (1 << 16);
+
+/// The most plaintext in one record (RFC 5246 section 6.2.1).
+const RECORD: usize = 1 << 14;
+
+/// One TLS conversation.
+///
+/// `handle_*` take what comes from the world, [`Self::poll`] says what became of the handshake,
+/// [`Self::transmit`] gives what goes out. A proof inside the connection, if the peers agreed on one, passes by
+/// [`Self::proof_input`] and [`Self::seal_proof`] until [`Self::conclude`]. Plaintext passes by [`Self::seal`] and [`Self::open`],
+/// and does so only once `poll` has handed out the [`Evidence`]. Every error is final.
+#[derive(Debug)]
+pub struct Engine {
+    link: Link,
+    is_client: bool,
+    /// Bytes of the wire that have arrived and are not used; after the handshake, at most what
+    /// arrived with the last of it.
+    incoming: Vec<u8>,
+    /// What protects the connection, from the end of the handshake on.
+    protection: Option<Evidence>,
+    /// What the peer showed in the handshake, to be judged anew.
+    chain: Vec<CertificateDer<'static>>,
+    /// What a proof inside the connection has proved.
+    proven: Option<Box<Proven>>,
+    /// Bytes of a proof inside the connection that have been opened, and behind them of the
+    /// application.
+    opened: Vec<u8>,
+    exporter: Option<ExporterSecret>,
+    /// What a server answers its client with, once that has greeted.
+    choice: Option<ServerConfig>,
+    question: Arc<Question>,
+    answer: Option<Answer>,
+    /// Why the peer's certificate does not do, unless a proof inside the connection stands in.
+    deferred: Option<HandshakeError>,
+    /// What part a proof inside the connection has.
+    inner_proof: KerberosUse,
+    phase: Phase,
+    /// Whether [`Self::poll`] has handed out the evidence, also if something failed later.
+    is_evidence_out: bool,
+    first_bytes: Vec<u8>,
+    /// How many records may still be sealed, if this is TLS 1.2.
+    tls12_records: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    /// TLS is under way.
+    Handshaking,
+    /// TLS is done, and the proof inside is under way.
+    Proving,
+    /// So is the proof; the evidence has not been handed out.
+    Proved(Box<Evidence>),
+    /// The evidence is out.
+    Secured,
+    Failed(HandshakeError),
+}
+
+/// What became of the handshake.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum Output {
+    /// TLS is done, and the peers have agreed on a proof inside the connection: it must be bound
+    /// to this, and concluded before anything else. Said once.
+    Prove(ProofBinding),
+    /// It is done: the peer is who it must be, and plaintext may flow. Said once.
+    Secured(Box<Evidence>),
+    /// It needs more input.
+    Wait,
+}
+
+/// What [`Engine::open`] found.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// The peer said that it will send no more.
+    Closed,
+    /// This many bytes of plaintext.
+    Data(usize),
+    /// Nothing before more input.
+    Starved,
+}
+
+impl Engine {
+    /// Starts as the client that asks for a peer, which proves its name by a certificate.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::OurSide`] if the library cannot start.
+    pub fn client(
+        config: &ClientConfig,
+        asked: Asked,
+        now: Timestamp,
+    ) -> Result<Self, HandshakeError> {
+        Self::client_offering(config, asked, KerberosUse::Off, now)
+    }
+
+    /// Starts as the client that asks for a peer, and offers it a proof inside the connection.
+    ///
+    /// A peer that takes the offer must conclude that proof, and its certificate may be any; with
+    /// one that does not, its certificate must do, or the proof is required and the peer refused.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::OurSide`] if the library cannot start, or if a proof is to be offered to a
+    /// peer without a name.
+    pub fn client_offering(
+        config: &ClientConfig,
+        asked: Asked,
+        offer: KerberosUse,
+        now: Timestamp,
+    ) -> Result<Self, HandshakeError> {
+        let name = server_name(&asked);
+        let is_lax = config.is_lax;
+        let (config, question) = match (offer, &asked) {
+            (KerberosUse::Off, _) => (&config.plain, Question::IsServer(asked)),
+            (_, Asked::Name { .. }) => (&config.proving, Question::MayBeServer(asked)),
+            _ => {
+                let what = "a proof was to be offered to a peer without a name".to_owned();
+                return Err(HandshakeError::OurSide { what });
+            }
+        };
+        let question = Arc::new(question);
+        let (made, _) = scope::enter(Some(&question), now, None, || {
+            if is_lax {
+                ClientConnection::new(config.clone(), name).map(buffered)
+            } else {
+                let made = UnbufferedClientConnection::new(config.clone(), name);
+                made.map(|connection| Link::Handshake(Box::new(Handshake::client(connection))))
+            }
+        });
+        let link = made.map_err(|error| from_rustls(&error))?;
+        let mut engine = Self::new(link, true, question, offer);
+        // The greeting.
+        engine.process(now)?;
+        Ok(engine)
+    }
+
+    /// Starts as the server for a client at `peer`, who may have the choice between a certificate
+    /// and a proof inside the connection, as the admission says.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::OurSide`] if the library cannot start, or there is neither a certificate
+    /// to show nor another proof.
+    pub fn server(
+        config: &ServerConfig,
+        admission: Arc<Admission>,
+        peer: SocketAddr,
+    ) -> Result<Self, HandshakeError> {
+        let offer = admission.kerberos();
+        let question = Arc::new(Question::MayConnect(admission, peer));
+        if offer != KerberosUse::Off {
+            let link = Link::Greeting(Greeting::default());
+            let choice = Some(config.clone());
+            return Ok(Self { choice, ..Self::new(link, false, question, offer) });
+        }
+        let plain = config.plain.clone().ok_or_else(|| HandshakeError::OurSide {
+            what: "there is no certificate to prove who we are".to_owned(),
+        })?;
+        let link = server_link(plain, config.is_lax).map_err(|error| from_rustls(&error))?;
+        Ok(Self::new(link, false, question, offer))
+    }
+
+    fn new(link: Link, is_client: bool, question: Arc<Question>, inner_proof: KerberosUse) -> Self {
+        Self {
+            link,
+            is_client,
+            incoming: Vec::new(),
+            protection: None,
+            chain: Vec::new(),
+            proven: None,
+            opened: Vec::new(),
+            exporter: None,
+            choice: None,
+            question,
+            answer: None,
+            deferred: None,
+            inner_proof,
+            phase: Phase::Handshaking,
+            is_evidence_out: false,
+            first_bytes: Vec::new(),
+            tls12_records: TLS12_RECORDS,
+        }
+    }
+
+    /// Takes bytes that arrived from the peer, and returns how many it took. It takes fewer than
+    /// all when so many wait already that something must be opened, or when the peer has said that
+    /// it is done.
+    ///
+    /// After the handshake [`Self::open_from`] takes the bytes without a copy.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the peer breaks the protocol or proves nothing that we accept. An alert for the
+    /// peer may then wait for [`Self::transmit`].
+    pub fn handle_input(&mut self, wire: &[u8], now: Timestamp) -> Result<usize, HandshakeError> {
+        if let Phase::Failed(error) = &self.phase {
+            return Err(error.clone());
+        }
+        if self.phase == Phase::Handshaking && self.first_bytes.len() < FIRST_BYTES {
+            let room = FIRST_BYTES - self.first_bytes.len();
+            self.first_bytes.extend(wire.iter().take(room));
+        }
+        if let Link::Buffered(_) = self.link {
+            return self.feed(wire, now);
+        }
+        let room = INCOMING.saturating_sub(self.incoming.len());
+        let taken = wire.get(..wire.len().min(room)).unwrap_or_default();
+        self.incoming.extend_from_slice(taken);
+        self.process(now)?;
+        match self.phase {
+            // It is as full as a handshake can make it.
+            Phase::Handshaking if taken.is_empty() && !wire.is_empty() => {
+                let what = "it sent a handshake message that is far too large".to_owned();
+                Err(self.fail(HandshakeError::Protocol { what }))
+            }
+            _ => Ok(taken.len()),
+        }
+    }
+
+    /// Goes on with what has arrived.
+    fn process(&mut self, now: Timestamp) -> Result<(), HandshakeError> {
+        if let Link::Greeting(greeting) = &mut self.link {
+            match greeting.look(&self.incoming) {
+                Ok(None) => return Ok(()),
+                Ok(Some(offers_proof)) => self.answer_greeting(offers_proof)?,
+                Err((error, alert)) => {
+                    let error = self.explain(&error);
+                    self.link = Link::Ended(alert);
+                    return Err(self.fail(error));
+                }
+            }
+        }
+        if let Link::Buffered(_) = self.link {
+            let incoming = std::mem::take(&mut self.incoming);
+            return self.feed(&incoming, now).map(drop);
+        }
+        let Link::Handshake(handshake) = &mut self.link else { return Ok(()) };
+        let incoming = &mut self.incoming;
+        let (progress, mut outcome) =
+            scope::enter(Some(&self.question), now, self.deferred.take(), || {
+                handshake.process(incoming)
+            });
+        self.answer = outcome.answer.take().or_else(|| self.answer.take());
+        self.deferred = outcome.deferred.take();
+        self.exporter = outcome.exporter.take().or_else(|| self.exporter.take());
+        self.incoming.drain(..progress.used);
+        progress.result.map_err(|error| {
+            let error = outcome.refusal.unwrap_or_else(|| self.explain(&error));
+            self.fail(error)
+        })
+    }
+
+    /// Gives bytes to a connection that rustls carries, and returns how many it took.
+    fn feed(&mut self, mut wire: &[u8], now: Timestamp) -> Result<usize, HandshakeError> {
+        let offered = wire.len();
+        while !wire.is_empty() {
+            let Link::Buffered(connection) = &mut self.link else { break };
+            match connection.read_tls(&mut wire) {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+            let question = (self.phase == Phase::Handshaking).then_some(&self.question);
+            let (state, outcome) = scope::enter(question, now, self.deferred.take(), || {
+                connection.process_new_packets()
+            });
+            self.answer = outcome.answer.or_else(|| self.answer.take());
+            self.deferred = outcome.deferred;
+            match state {
+                Ok(state) if state.plaintext_bytes_to_read() > 0 => break,
+                Ok(_) => {}
+                Err(error) => {
+                    let error = outcome.refusal.unwrap_or_else(|| self.explain(&error));
+                    return Err(self.fail(error));
+                }
+            }
+        }
+        Ok(offered - wire.len())
+    }
+
+    /// Chooses what to talk to a client with, by what it offers.
+    fn answer_greeting(&mut self, offers_proof: bool) -> Result<(), HandshakeError> {
+        let config = self.choice.take();
+        let plain = config.as_ref().and_then(|config| config.plain.as_ref());
+        let (chosen, is_lax) = match (&config, plain) {
+            (Some(config), _) if offers_proof => {
+                if let Question::MayConnect(admission, peer) = &*self.question {
+                    self.question = Arc::new(Question::WhoElse(admission.clone(), *peer));
+                }
+                (config.proving.clone(), false)
+            }
+            (Some(config), Some(plain)) if self.inner_proof != KerberosUse::Require => {
+                self.inner_proof = KerberosUse::Off;
+                (plain.clone(), config.is_lax)
+            }
+            _ => {
+                self.link = Link::Ended(NO_APPLICATION_PROTOCOL.to_vec());
+                return Err(self.fail(HandshakeError::KerberosRequired));
+            }
+        };
+        match server_link(chosen, is_lax) {
+            Ok(link) => {
+                self.link = link;
+                Ok(())
+            }
+            Err(error) => {
+                self.link = Link::Ended(Vec::new());
+                Err(self.fail(from_rustls(&error)))
+            }
+        }
+    }
+
+    /// Learns that the peer's bytes have ended.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::Truncated`] unless the peer said before that it is done: without that
+    /// word anyone on the path could have cut the conversation short.
+    pub fn handle_end_of_input(&mut self) -> Result<(), HandshakeError> {
+        match self.phase.clone() {
+            Phase::Failed(error) => Err(error),
+            Phase::Handshaking if !self.may_be_tls() => Err(self.fail(not_tls(&self.first_bytes))),
+            Phase::Secured if self.peer_has_closed() => Ok(()),
+            _ => {
+                let error = self.record_failure().unwrap_or(HandshakeError::Truncated);
+                Err(self.fail(error))
+            }
+        }
+    }
+
+    /// Says what became of the handshake; call it after input, until it says [`Output::Wait`].
+    ///
+    /// # Errors
+    ///
+    /// Whatever ended the conversation.
+    pub fn poll(&mut self, now: Timestamp) -> Result<Output, HandshakeError> {
+        match &self.phase {
+            Phase::Failed(error) => Err(error.clone()),
+            Phase::Handshaking if self.is_tls_done() => {
+                match self.leave_tls(now).map_err(|error| self.fail(error))? {
+                    After::Prove(binding) => {
+                        self.phase = Phase::Proving;
+                        Ok(Output::Prove(binding))
+                    }
+                    After::Judged(evidence) => Ok(self.secured(evidence)),
+                }
+            }
+            Phase::Proved(evidence) => {
+                let evidence = evidence.clone();
+                Ok(self.secured(evidence))
+            }
+            _ => Ok(Output::Wait),
+        }
+    }
+
+    fn secured(&mut self, evidence: Box<Evidence>) -> Output {
+        self.phase = Phase::Secured;
+        self.is_evidence_out = true;
+        self.first_bytes = Vec::new();
+        Output::Secured(evidence)
+    }
+
+    fn is_tls_done(&self) -> bool {
+        self.link.common().is_some_and(|common| !common.is_handshaking())
+    }
+
+    /// Takes down what rustls knows, and takes over the records.
+    fn leave_tls(&mut self, now: Timestamp) -> Result<After, HandshakeError> {
+        self.protection = Some(self.describe_protection(now)?);
+        let chain = self.link.common().and_then(|common| common.peer_certificates());
+        self.chain = chain.map(<[_]>::to_vec).unwrap_or_default();
+        let after = self.after_tls()?;
+        self.exporter = None;
+        let link = std::mem::replace(&mut self.link, Link::Ended(Vec::new()));
+        self.link = match link {
+            Link::Handshake(handshake) => Link::Records(Box::new(handshake.into_records()?)),
+            other => other,
+        };
+        Ok(after)
+    }
+
+    /// Takes plaintext to protect, and returns how much of it was taken: none before the evidence
+    /// is out, and no more than fits beside what still waits to be transmitted.
+    ///
+    /// In TLS 1.2, which has no fresh keys to go on with, the conversation fails when the keys have
+    /// protected as much as they may; [`Self::poll`] then says so.
+    pub fn seal(&mut self, plain: &[u8]) -> usize {
+        if self.phase != Phase::Secured {
+            return 0;
+        }
+        let is_tls12 = matches!(&self.link, Link::Buffered(connection)
+            if connection.protocol_version() == Some(ProtocolVersion::TLSv1_2));
+        if !is_tls12 {
+            let taken = self.link.seal(plain);
+            if taken == 0 {
+                self.note_record_failure();
+            }
+            return taken;
+        }
+        if self.tls12_records == 0 {
+            let what = "TLS 1.2 cannot protect more with the keys of one connection".to_owned();
+            self.fail(HandshakeError::OurSide { what });
+            return 0;
+        }
+        let records = usize::try_from(self.tls12_records).unwrap_or(usize::MAX);
+        let room = plain.len().min(records.saturating_mul(RECORD));
+        let taken = self.link.seal(plain.get(..room).unwrap_or_default());
+        self.tls12_records -= taken.div_ceil(RECORD) as u64;
+        taken
+    }
+
+    /// Hands out plaintext that has arrived by [`Self::handle_input`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open_from`].
+    pub fn open(&mut self, into: &mut [u8]) -> Result<Opened, HandshakeError> {
+        // With no bytes nobody asks for the time.
+        let now = Timestamp::from_secs(0);
+        self.open_from(&mut [], into, now).map(|(_, opened)| opened)
+    }
+
+    /// Hands out plaintext straight from `wire`, and returns how many bytes of that were used. They
+    /// must be taken off its front, and the rest must be there at the next call as this one left
+    /// it: opened, perhaps, where it did not fit.
+    ///
+    /// # Errors
+    ///
+    /// Whatever ended the conversation; plaintext that arrived before is handed out first, if the
+    /// evidence was.
+    pub fn open_from(
+        &mut self,
+        wire: &mut [u8],
+        into: &mut [u8],
+        now: Timestamp,
+    ) -> Result<(usize, Opened), HandshakeError> {
+        if !self.is_evidence_out {
+            return match &self.phase {
+                Phase::Failed(error) => Err(error.clone()),
+                _ => Ok((0, Opened::Starved)),
+            };
+        }
+        if !self.opened.is_empty() {
+            return Ok((0, Opened::Data(take_front(&mut self.opened, into))));
+        }
+        if let Link::Buffered(_) = self.link {
+            return self.open_buffered(wire, into, now);
+        }
+        match (self.open_records(wire, into), &self.phase) {
+            (Ok((_, Opened::Starved)), Phase::Failed(error)) => Err(error.clone()),
+            (Err(error), _) => Err(self.fail(error)),
+            (opened, _) => opened,
+        }
+    }
+
+    fn open_records(
+        &mut self,
+        wire: &mut [u8],
+        into: &mut [u8],
+    ) -> Result<(usize, Opened), HandshakeError> {
+        let Link::Records(records) = &mut self.link else { return Ok((0, Opened::Starved)) };
+        let mut used = 0;
+        // What came with the last of the handshake is completed to whole records first.
+        while !self.incoming.is_empty() {
+            let taken = records.open(&mut self.incoming, into)?;
+            self.incoming.drain(..taken.wire);
+            if taken.found != Opened::Starved {
+                return Ok((used, taken.found));
+            }
+            let rest = wire.get(used..).unwrap_or_default();
+            let missing = missing_of_record(&self.incoming).min(rest.len());
+            if self.incoming.is_empty() {
+                self.incoming = Vec::new();
+            } else if missing == 0 {
+                return Ok((used, Opened::Starved));
+            } else {
+                self.incoming.extend_from_slice(rest.get(..missing).unwrap_or_default());
+                used += missing;
+            }
+        }
+        let taken = records.open(wire.get_mut(used..).unwrap_or_default(), into)?;
+        Ok((used + taken.wire, taken.found))
+    }
+
+    fn open_buffered(
+        &mut self,
+        wire: &[u8],
+        into: &mut [u8],
+        now: Timestamp,
+    ) -> Result<(usize, Opened), HandshakeError> {
+        let mut used = 0;
+        loop {
+            let Link::Buffered(connection) = &mut self.link else { break };
+            match io::Read::read(&mut connection.reader(), into) {
+                Ok(0) if into.is_empty() => return Ok((used, Opened::Data(0))),
+                Ok(0) => return Ok((used, Opened::Closed)),
+                Ok(count) => return Ok((used, Opened::Data(count))),
+                Err(_) => {}
+            }
+            if let Phase::Failed(error) = &self.phase {
+                return Err(error.clone());
+            }
+            let rest = wire.get(used..).unwrap_or_default();
+            // An error is told when the plaintext before it has been.
+            match self.feed(rest, now) {
+                Ok(0) => break,
+                Ok(count) => used += count,
+                Err(_) => used = wire.len(),
+            }
+        }
+        Ok((used, Opened::Starved))
+    }
+
+    /// Writes what waits for the peer, as much as `wire` takes in one call.
+    ///
+    /// # Errors
+    ///
+    /// Those of `wire`; nothing is lost, and what was not taken still waits.
+    pub fn transmit(&mut self, wire: &mut dyn io::Write) -> io::Result<usize> {
+        self.link.transmit(wire)
+    }
+
+    /// Returns whether something waits for [`Self::transmit`].
+    pub fn wants_transmit(&self) -> bool {
+        self.link.wants_transmit()
+    }
+
+    /// Tells the peer that we will send no more (close_notify).
+    pub fn close(&mut self) {
+        self.link.close();
+    }
+
+    /// Changes the traffic keys of both directions (KeyUpdate, RFC 8446 section 4.6.3): ours at
+    /// once, the peer's as soon as it has heard of it.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::NothingShared`] in TLS 1.2, which cannot, and before the evidence is out;
+    /// [`HandshakeError::OurSide`] if rustls has no keys.
+    pub fn change_keys(&mut self) -> Result<(), HandshakeError> {
+        let nothing = |what: &str| HandshakeError::NothingShared { what: what.to_owned() };
+        match (&mut self.link, &self.phase) {
+            (Link::Records(records), Phase::Secured) => records.request_update(),
+            (Link::Buffered(connection), Phase::Secured)
+                if connection.protocol_version() == Some(ProtocolVersion::TLSv1_3) =>
+            {
+                connection.refresh_traffic_keys().map_err(|error| from_rustls(&error))
+            }
+            (_, Phase::Failed(error)) => Err(error.clone()),
+            _ => Err(nothing("a way to change keys")),
+        }
+    }
+
+    /// Returns how often the traffic keys have changed, in either direction. A connection that
+    /// rustls carries, because policy lets in TLS 1.2, does not tell.
+    pub fn rekeys(&self) -> u64 {
+        match &self.link {
+            Link::Records(records) => records.updates(),
+            _ => 0,
+        }
+    }
+
+    /// Returns what was asked of the peer.
+    pub fn question(&self) -> &Question {
+        &self.question
+    }
+
+    /// Judges once more what the peer has proved, as if it were shown now, for this question and
+    /// these anchors.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection would not be made.
+    pub fn judge_anew(
+        &self,
+        question: &Question,
+        anchors: &TrustAnchors,
+        now: Timestamp,
+    ) -> Result<(), HandshakeError> {
+        let proven = match &self.proven {
+            Some(proven) => proven,
+            None => return self.judge_certificate_anew(question, anchors, now),
+        };
+        if proven.expires.is_some_and(|expires| expires < now) {
+            let detail = "it was good when the connection was made".to_owned();
+            return Err(HandshakeError::Kerberos(KerberosFailure::TicketExpired { detail }));
+        }
+        let mut names = vec![proven.name.clone()];
+        match question {
+            Question::IsServer(Asked::Name { name, .. })
+            | Question::MayBeServer(Asked::Name { name, .. }) => {
+                if is_first(name, &names) {
+                    return Ok(());
+                }
+                Err(HandshakeError::WrongPeer {
+                    asked: Box::new(name.clone()),
+                    proved: proof::describe(&names),
+                    why: None,
+                })
+            }
+            Question::IsServer(_) | Question::MayBeServer(_) => Ok(()),
+            Question::MayConnect(admission, address) | Question::WhoElse(admission, address) => {
+                let also = Question::WhoElse(admission.clone(), *address);
+                if let Ok(answer) = verify_peer(anchors, &self.chain, &also, now) {
+                    names.extend(answer.names);
+                }
+                let plain: Vec<PeerName> = names.iter().map(|it| it.name().clone()).collect();
+                admission.admit_member(*address, &plain, &proven.groups).map_err(|why| {
+                    HandshakeError::NotAllowed { peer: proof::describe(&names), why }
+                })
+            }
+        }
+    }
+
+    fn judge_certificate_anew(
+        &self,
+        question: &Question,
+        anchors: &TrustAnchors,
+        now: Timestamp,
+    ) -> Result<(), HandshakeError> {
+        // Only a proof inside the connection could defer the verdict, and there was none.
+        let question = match question.clone() {
+            Question::MayBeServer(asked) => Question::IsServer(asked),
+            Question::WhoElse(admission, address) => Question::MayConnect(admission, address),
+            other => other,
+        };
+        match &question {
+            Question::MayConnect(admission, _) if admission.kerberos() == KerberosUse::Require => {
+                Err(HandshakeError::KerberosRequired)
+            }
+            Question::MayConnect(admission, _)
+                if self.chain.is_empty() && admission.admits_anonymous() =>
+            {
+                Ok(())
+            }
+            _ => verify_peer(anchors, &self.chain, &question, now).map(drop),
+        }
+    }
+
+    /// Ends the conversation: the peer is told that we send no more, and nothing that it sent is
+    /// handed out any more.
+    pub fn abort(&mut self, why: HandshakeError) {
+        self.link.close();
+        self.is_evidence_out = false;
+        self.fail(why);
+    }
+
+    /// Returns whether the handshake is still under way, the proof inside included.
+    pub fn is_handshaking(&self) -> bool {
+        matches!(self.phase, Phase::Handshaking | Phase::Proving | Phase::Proved(_))
+    }
+
+    /// Returns whether what the peer has sent could be TLS; nothing yet could.
+    pub fn may_be_tls(&self) -> bool {
+        self.first_bytes.is_empty()
+            || (looks_like_tls(&self.first_bytes)
+                && !(self.is_client() && is_client_greeting(&self.first_bytes)))
+    }
+
+    /// Returns whether this end is the client.
+    pub fn is_client(&self) -> bool {
+        self.is_client
+    }
+
+    /// Returns whether the peer has sent any byte during the handshake.
+    pub fn has_heard(&self) -> bool {
+        !self.first_bytes.is_empty()
+    }
+
+    fn peer_has_closed(&mut self) -> bool {
+        match &mut self.link {
+            Link::Records(records) => {
+                // It may have been among the last bytes.
+                if let Ok(taken) = records.open(&mut self.incoming, &mut []) {
+                    self.incoming.drain(..taken.wire);
+                }
+                records.peer_has_closed()
+            }
+            Link::Buffered(connection) => {
+                connection.process_new_packets().is_ok_and(|state| state.peer_has_closed())
+            }
+            _ => false,
+        }
+    }
+
+    fn record_failure(&self) -> Option<HandshakeError> {
+        match &self.link {
+            Link::Records(records) => records.failure().cloned(),
+            _ => None,
+        }
+    }
+
+    fn note_record_failure(&mut self) {
+        if let Some(error) = self.record_failure() {
+            self.fail(error);
+        }
+    }
+
+    fn fail(&mut self, error: HandshakeError) -> HandshakeError {
+        self.phase = Phase::Failed(error.clone());
+        error
+    }
+
+    fn explain(&self, error: &rustls::Error) -> HandshakeError {
+        match self.phase {
+            Phase::Handshaking if !self.may_be_tls() => not_tls(&self.first_bytes),
+            _ => from_rustls(error),
+        }
+    }
+
+    /// Says what follows on the handshake of TLS: a proof inside the connection if that was agreed
+    /// on, else the verdict on the certificate, which may have been deferred until now.
+    fn after_tls(&mut self) -> Result<After, HandshakeError> {
+        let was_offered = self.question.defers();
+        match (was_offered, self.has_agreed_on_proof()) {
+            (true, true) => self.binding().map(After::Prove),
+            (false, true) => {
+                Err(HandshakeError::Protocol { what: "a proof was chosen unasked".to_owned() })
+            }
+            // A greeting that changed on its way through a second one.
+            (true, false) if !self.is_client() => {
+                let what =
+                    "it offered a proof inside the connection, and took that back".to_owned();
+                Err(HandshakeError::Protocol { what })
+            }
+            (_, false) if self.is_client() && self.inner_proof == KerberosUse::Require => {
+                Err(HandshakeError::KerberosRequired)
+            }
+            (_, false) => match self.deferred.take() {
+                Some(verdict) => Err(verdict),
+                None => self.evidence().map(|evidence| After::Judged(Box::new(evidence))),
+            },
+        }
+    }
+
+    /// Returns what protects the connection, with no name proved yet.
+    fn protection(&self) -> Result<Evidence, HandshakeError> {
+        let missing = || HandshakeError::OurSide { what: "no handshake that is done".to_owned() };
+        self.protection.clone().ok_or_else(missing)
+    }
+
+    /// Describes the protection, with no name proved yet.
+    fn describe_protection(&self, now: Timestamp) -> Result<Evidence, HandshakeError> {
+        let missing = |what: &str| HandshakeError::OurSide { what: format!("no {what}") };
+        let connection = self.link.common().ok_or_else(|| missing("connection"))?;
+        let mechanism = match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => Mechanism::Tls13,
+            Some(ProtocolVersion::TLSv1_2) => Mechanism::Tls12,
+            _ => return Err(missing("protocol version")),
+        };
+        let suite = connection
+            .negotiated_cipher_suite()
+            .map(|suite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_"))
+            .ok_or_else(|| missing("cipher suite"))?;
+        let group = connection
+            .negotiated_key_exchange_group()
+            .map(|group| format!("{:?}", group.name()))
+            .ok_or_else(|| missing("key exchange"))?;
+        let session = self.link.export(self.exporter.as_ref(), SessionId::EXPORTER_LABEL)?;
+        Ok(Evidence::new(mechanism, suite, group, SessionId::from_exported(session), now))
+    }
+
+    /// Puts together what holds now, by the peer's certificate alone.
+    fn evidence(&self) -> Result<Evidence, HandshakeError> {
+        let missing = |what: &str| HandshakeError::OurSide { what: format!("no {what}") };
+        let evidence = self.protection()?;
+        match (&*self.question, &self.answer) {
+            (Question::IsServer(asked) | Question::MayBeServer(asked), Some(answer)) => {
+                let asked = match asked {
+                    Asked::Name { name, .. } => Some(name.clone()),
+                    _ => None,
+                };
+                if asked.as_ref().is_some_and(|asked| !is_first(asked, &answer.names)) {
+                    return Err(missing("proof of the name that was asked for"));
+                }
+                Ok(evidence.with_peer(asked, answer.names.clone(), Some(answer.expires)))
+            }
+            (Question::IsServer(_) | Question::MayBeServer(_), None) => {
+                Err(missing("verified server"))
+            }
+            (Question::MayConnect(..), Some(answer)) => {
+                Ok(evidence.with_peer(None, answer.names.clone(), Some(answer.expires)))
+            }
+            (Question::MayConnect(admission, _), None) if admission.admits_anonymous() => {
+                Ok(evidence)
+            }
+            (Question::MayConnect(..), None) => Err(HandshakeError::NoCertificate),
+            // Whether it may come in has not been judged.
+            (Question::WhoElse(..), _) => Err(missing("proof inside the connection")),
+        }
+    }
+}
+
+/// The bytes of the wire that may wait in a handshake: a message of 64 KiB, and the record around
+/// its end.
+const INCOMING: usize = 68 * 1024;
+
+/// A connection that rustls carries.
+fn buffered(connection: impl Into<Connection>) -> Link {
+    let mut connection = connection.into();
+    connection.set_buffer_limit(Some(TRANSMIT_LIMIT));
+    Link::Buffered(Box::new(connection))
+}
+
+/// Starts what a server answers with.
+fn server_link(config: Arc<rustls::ServerConfig>, is_lax: bool) -> Result<Link, rustls::Error> {
+    if is_lax {
+        return ServerConnection::new(config).map(buffered);
+    }
+    let connection = UnbufferedServerConnection::new(config)?;
+    Ok(Link::Handshake(Box::new(Handshake::server(connection))))
+}
+
+/// Returns how many bytes the record that `wire` begins with lacks; of its header, if that is not
+/// whole.
+fn missing_of_record(wire: &[u8]) -> usize {
+    const HEADER: usize = 5;
+    match wire {
+        [_, _, _, high, low, rest @ ..] => {
+            usize::from(u16::from_be_bytes([*high, *low])).saturating_sub(rest.len())
+        }
+        _ => HEADER - wire.len(),
+    }
+}
+
+/// Moves bytes from the front of `from`, as many as fit, and returns how many.
+fn take_front(from: &mut Vec<u8>, into: &mut [u8]) -> usize {
+    let count = from.len().min(into.len());
+    if let (Some(to), Some(from)) = (into.get_mut(..count), from.get(..count)) {
+        to.copy_from_slice(from);
+    }
+    from.drain(..count);
+    if from.is_empty() {
+        *from = Vec::new();
+    }
+    count
+}
+
+/// What follows on the handshake of TLS.
+enum After {
+    Prove(ProofBinding),
+    Judged(Box<Evidence>),
+}
+
+/// Returns whether the first of the proved names is the one that was asked for; it may say more: a
+/// Kerberos name adds its realm.
+fn is_first(asked: &PeerName, proved: &[ProvedPeer]) -> bool {
+    match (asked, proved.first().map(ProvedPeer::name)) {
+        (PeerName::Service(asked), Some(PeerName::Service(proved))) => proved.satisfies(asked),
+        (asked, proved) => Some(asked) == proved,
+    }
+}
+
+/// The name for server name indication; an address stands for none, since rustls sends none then.
+fn server_name(asked: &Asked) -> ServerName<'static> {
+    let none = || ServerName::IpAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED).into());
+    match asked {
+        Asked::Name { name, .. } => match name.host() {
+            Some(Host::Dns(host)) => ServerName::try_from(host.clone()).unwrap_or_else(|_| none()),
+            _ => none(),
+        },
+        _ => none(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

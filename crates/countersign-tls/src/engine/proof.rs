@@ -1,0 +1,228 @@
+//! The proof inside the connection: its bytes, and what it came to.
+
+use std::fmt;
+
+use countersign_core::{
+    Asked, Evidence, HandshakeError, KerberosUse, PeerName, ProvedPeer, Sid, Timestamp,
+};
+use rustls::ProtocolVersion;
+
+use super::{Engine, Link, Opened, Phase, is_first};
+use crate::config::PROOF_PROTOCOL;
+use crate::scope::Question;
+
+/// What a proof inside the connection must be bound to: both ends of this connection compute the
+/// same 32 bytes, and nobody who sits in between (RFC 9266).
+pub struct ProofBinding([u8; 32]);
+
+impl ProofBinding {
+    /// The exporter label, with an empty context (RFC 9266 section 2).
+    pub const EXPORTER_LABEL: &'static [u8] = b"EXPORTER-Channel-Binding";
+
+    /// Returns the exported bytes.
+    pub fn exported(&self) -> [u8; 32] {
+        self.0
+    }
+}
+
+impl fmt::Debug for ProofBinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProofBinding(not shown)")
+    }
+}
+
+/// What a proof inside the connection has proved.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Proven {
+    /// Who the peer is; of a server, the name that was asked for.
+    pub name: ProvedPeer,
+    /// The groups that its KDC says it is in.
+    pub groups: Vec<Sid>,
+    /// Until when the proof is good, if not for ever.
+    pub expires: Option<Timestamp>,
+}
+
+impl Proven {
+    /// States that the peer proved this name, until then, and is in no group.
+    pub fn new(name: ProvedPeer, expires: Option<Timestamp>) -> Self {
+        Self { name, groups: Vec::new(), expires }
+    }
+}
+
+/// How much of a proof is opened at once: one record.
+const PART: usize = 1 << 14;
+
+/// How often the keys may change while a proof is under way.
+const UPDATES: u64 = 8;
+
+impl Engine {
+    /// Returns bytes of the proof that have arrived; none before more input. Say with
+    /// [`Self::consume_proof`] how many were used: what is left belongs to the application.
+    ///
+    /// # Errors
+    ///
+    /// Whatever ended the conversation; [`HandshakeError::Truncated`] if the peer said in the middle
+    /// that it will send no more. Outside of the proof there are no such bytes.
+    pub fn proof_input(&mut self) -> Result<&[u8], HandshakeError> {
+        match &self.phase {
+            Phase::Failed(error) => return Err(error.clone()),
+            Phase::Proving => {}
+            _ => return Ok(&[]),
+        }
+        if !self.opened.is_empty() {
+            return Ok(&self.opened);
+        }
+        match self.open_proof() {
+            Ok(Opened::Closed) => Err(self.fail(HandshakeError::Truncated)),
+            Ok(_) => Ok(&self.opened),
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    /// Opens what has arrived, a bounded part of it.
+    fn open_proof(&mut self) -> Result<Opened, HandshakeError> {
+        let mut part = vec![0; PART];
+        let found = match &mut self.link {
+            Link::Records(records) => {
+                let taken = records.open(&mut self.incoming, &mut part)?;
+                self.incoming.drain(..taken.wire);
+                // Each costs us a derivation, and a proof is short.
+                if records.updates() > UPDATES {
+                    let what = "it changed its keys again and again in a proof".to_owned();
+                    return Err(HandshakeError::Protocol { what });
+                }
+                taken.found
+            }
+            Link::Buffered(connection) => {
+                match std::io::Read::read(&mut connection.reader(), &mut part) {
+                    Ok(0) => Opened::Closed,
+                    Ok(count) => Opened::Data(count),
+                    Err(_) => Opened::Starved,
+                }
+            }
+            _ => Opened::Starved,
+        };
+        if let Opened::Data(count) = found {
+            part.truncate(count);
+            self.opened = part;
+        }
+        Ok(found)
+    }
+
+    /// Takes away bytes of the proof that were used.
+    pub fn consume_proof(&mut self, count: usize) {
+        if self.phase == Phase::Proving {
+            self.opened.drain(..count.min(self.opened.len()));
+        }
+    }
+
+    /// Takes bytes of the proof to protect, and returns how many were taken: none outside of the
+    /// proof, and no more than fits beside what still waits to be transmitted.
+    pub fn seal_proof(&mut self, bytes: &[u8]) -> usize {
+        if self.phase == Phase::Proving { self.link.seal(bytes) } else { 0 }
+    }
+
+    /// Ends the proof with what it has proved, and judges that: a server must be whom the client
+    /// asked for, a client must be one whom the rules let in, by the names that the proof and its
+    /// certificate prove together. The next [`Self::poll`] hands out the evidence.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::WrongPeer`] and [`HandshakeError::NotAllowed`] for the wrong peer;
+    /// [`HandshakeError::OurSide`] if no proof is under way.
+    pub fn conclude(&mut self, proven: Proven, now: Timestamp) -> Result<(), HandshakeError> {
+        match &self.phase {
+            Phase::Failed(error) => Err(error.clone()),
+            Phase::Proving => {
+                let evidence = self.joined(proven.clone(), now);
+                let evidence = evidence.map_err(|error| self.fail(error))?;
+                self.proven = Some(Box::new(proven));
+                self.phase = Phase::Proved(Box::new(evidence));
+                Ok(())
+            }
+            _ => {
+                let what = "a proof was concluded that was not under way".to_owned();
+                Err(self.fail(HandshakeError::OurSide { what }))
+            }
+        }
+    }
+
+    /// Says whether a client that proves this would be let in, so that one that would not be can be
+    /// told why in time. It decides nothing: [`Self::conclude`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::conclude`].
+    pub fn would_admit(&self, proven: &Proven, now: Timestamp) -> Result<(), HandshakeError> {
+        self.joined(proven.clone(), now).map(drop)
+    }
+
+    /// Ends the conversation: the proof inside it failed.
+    pub fn refuse(&mut self, error: HandshakeError) -> HandshakeError {
+        match &self.phase {
+            Phase::Failed(earlier) => earlier.clone(),
+            _ => self.fail(error),
+        }
+    }
+
+    /// Returns whether the peers have agreed on a proof inside the connection.
+    pub(super) fn has_agreed_on_proof(&self) -> bool {
+        self.link.common().and_then(|common| common.alpn_protocol()) == Some(PROOF_PROTOCOL)
+    }
+
+    /// Returns what the proof is bound to.
+    pub(super) fn binding(&self) -> Result<ProofBinding, HandshakeError> {
+        let version = self.link.common().and_then(|common| common.protocol_version());
+        if version != Some(ProtocolVersion::TLSv1_3) {
+            let what = "it chose a proof inside the connection, and TLS 1.2 for that".to_owned();
+            return Err(HandshakeError::Protocol { what });
+        }
+        self.link.export(self.exporter.as_ref(), ProofBinding::EXPORTER_LABEL).map(ProofBinding)
+    }
+
+    /// Joins what the proof and the certificate have proved.
+    fn joined(&self, proven: Proven, now: Timestamp) -> Result<Evidence, HandshakeError> {
+        let Proven { name, groups, expires } = proven;
+        let mut names = vec![name];
+        let mut until = expires;
+        // A certificate that does not do proves nothing, and need not.
+        if let (Some(answer), None) = (&self.answer, &self.deferred) {
+            names.extend(answer.names.iter().cloned());
+            until = Some(until.map_or(answer.expires, |until| until.min(answer.expires)));
+        }
+        let evidence = self.protection()?.held_since(now);
+        match &*self.question {
+            Question::MayBeServer(Asked::Name { name: asked, .. })
+                if self.inner_proof != KerberosUse::Off =>
+            {
+                if !is_first(asked, &names) {
+                    return Err(HandshakeError::WrongPeer {
+                        asked: Box::new(asked.clone()),
+                        proved: describe(&names),
+                        why: None,
+                    });
+                }
+                Ok(evidence.with_peer(Some(asked.clone()), names, until))
+            }
+            Question::WhoElse(admission, address) if self.inner_proof != KerberosUse::Off => {
+                let plain: Vec<PeerName> = names.iter().map(|it| it.name().clone()).collect();
+                admission
+                    .admit_member(*address, &plain, &groups)
+                    .map_err(|why| HandshakeError::NotAllowed { peer: describe(&names), why })?;
+                Ok(evidence.with_peer(None, names, until).with_groups(groups))
+            }
+            _ => Err(HandshakeError::OurSide { what: "no proof was asked for".to_owned() }),
+        }
+    }
+}
+
+/// Returns the names as people read them, a bounded number of them.
+pub(super) fn describe(names: &[ProvedPeer]) -> String {
+    const SHOWN: usize = 6;
+    let texts: Vec<String> = names.iter().take(SHOWN).map(|it| it.name().to_string()).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => texts.join(", "),
+        more => format!("{} and {more} more", texts.join(", ")),
+    }
+}

@@ -1,0 +1,105 @@
+//! A connection that ends once what the program learned of it is not true any more (SPEC 7.4).
+
+use std::io;
+use std::net::{SocketAddr, TcpStream as Tcp};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use countersign_tls::{Engine, Question};
+
+use super::channel::peer_of;
+use crate::Context;
+use crate::clock;
+use crate::context::Generation;
+use crate::core::{Evidence, HandshakeError, Mechanism, SaFields};
+use crate::error::Error;
+
+/// Which fields a connection may not outlive, and whether it has.
+#[derive(Debug, Default)]
+pub(super) struct Latch {
+    fields: AtomicU32,
+    ended: OnceLock<HandshakeError>,
+    context: OnceLock<Context>,
+    /// The generation of files under which the peer was last found welcome; zero is none.
+    judged: AtomicU64,
+}
+
+impl Latch {
+    pub(super) fn set_context(&self, context: &Context) {
+        // The first is the one under which the connection was made.
+        let _ = self.context.set(context.clone());
+    }
+
+    /// Ends the connection with these fields from now on; those that were set stay.
+    pub(super) fn set(&self, fields: SaFields) {
+        if fields != SaFields::NONE {
+            self.fields.fetch_or(fields.bits(), Ordering::SeqCst);
+        }
+    }
+
+    pub(super) fn holds(&self, field: SaFields) -> bool {
+        self.fields.load(Ordering::SeqCst) & field.bits() != 0
+    }
+
+    /// Returns the generation by which the peer is to be judged, if it was not yet.
+    pub(super) fn newer_generation(&self) -> Option<Arc<Generation>> {
+        if !self.holds(SaFields::MM_SA_ID) || self.why().is_some() {
+            return None;
+        }
+        let generation = self.context.get()?.current();
+        (self.judged.load(Ordering::Relaxed) != generation.number).then_some(generation)
+    }
+
+    pub(super) fn judged(&self, by: &Generation) {
+        self.judged.store(by.number, Ordering::Relaxed);
+    }
+
+    pub(super) fn end(&self, why: HandshakeError) {
+        // The first reason is the one.
+        let _ = self.ended.set(why);
+    }
+
+    /// Returns why the connection was ended, if it was.
+    pub(super) fn why(&self) -> Option<&HandshakeError> {
+        self.ended.get()
+    }
+
+    /// Refuses to go on with a connection that was ended.
+    pub(super) fn check(&self, socket: &Tcp) -> io::Result<()> {
+        match self.why() {
+            None => Ok(()),
+            Some(why) => {
+                Err(Error::Handshake { peer: peer_of(socket), source: why.clone() }.into())
+            }
+        }
+    }
+}
+
+/// Decides whether a connection would be made under these files, were it made now.
+pub(super) fn still_welcome(
+    engine: &Engine,
+    evidence: &Evidence,
+    generation: &Generation,
+    peer: SocketAddr,
+    local: SocketAddr,
+) -> Result<(), HandshakeError> {
+    let policy = &generation.policy;
+    if evidence.mechanism() == Mechanism::Tls12 && !policy.allows_tls12() {
+        let what = "TLS 1.2 is not allowed".to_owned();
+        return Err(HandshakeError::NothingShared { what });
+    }
+    let question = match engine.question() {
+        Question::MayConnect(admission, address) => {
+            Question::MayConnect(Arc::new(policy.readmit(admission, local)), *address)
+        }
+        Question::IsServer(asked) if policy.still_asks(asked, peer) => {
+            Question::IsServer(asked.clone())
+        }
+        _ => {
+            let peer = peer.to_string();
+            let why = "another name is asked for at its address".to_owned();
+            return Err(HandshakeError::NotAllowed { peer, why });
+        }
+    };
+    engine.judge_anew(&question, &generation.anchors, clock::now())
+}
