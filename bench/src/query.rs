@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 use std::io;
+use std::net::UdpSocket;
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ pub(crate) const FIGURES: &[Figure] = &[Figure {
     id: "query",
     title: "query of a peer, beside getsockopt(2)",
     note: "What a program asks before it trusts a connection: the flags of a stream, the flags with tokens and \
-        association ids, the flags of a datagram peer; beside it SO_TYPE of the same socket. A stream is asked for \
+        association ids, the flags of a datagram peer; beside it SO_TYPE of a socket of the kind. A stream is asked for \
         its errors by poll(2), a system call too. The best of many short runs, which other work disturbs least.",
     columns: &[
         Column::lower("stream, flags", "ns", Against::Nothing),
@@ -33,12 +34,13 @@ pub(crate) const FIGURES: &[Figure] = &[Figure {
 fn run(bench: &Bench, case: Case) -> io::Result<Vec<f64>> {
     let duration = bench.duration / 3;
     let (stream, _server) = streams(&bench.material)?;
-    let (datagrams, there, _datagram_server) = bench.material.datagram_pair();
     if case.peer == Peer::SystemCalls {
+        let datagrams = UdpSocket::bind(LOOPBACK)?;
         let of_stream = measure(duration, || socket_type(stream.as_fd()))?;
         let of_datagrams = measure(duration, || socket_type(datagrams.as_fd()))?;
         return Ok(vec![of_stream, of_stream, of_datagrams]);
     }
+    let (datagrams, there, _datagram_server) = bench.material.datagram_pair();
     let flags = QueryTemplate::default();
     let who = QueryTemplate::default().with_tokens(TokenAccess::QUERY).with_sa_ids();
     let at_peer = QueryTemplate::default().at(there);

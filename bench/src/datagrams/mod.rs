@@ -20,6 +20,7 @@ use crate::material::{HOST, LOOPBACK, Material, Proof};
 use crate::peers::Peer;
 use openssl::{accept, client_context, connect, server_context};
 
+/// Processor time is that of the two threads that call send and receive.
 const COLUMNS: &[Column] = &[
     Column::higher("arrived", "per s", Against::Part),
     Column::higher("data", "MB/s", Against::Part),
@@ -130,12 +131,12 @@ fn run(bench: &Bench, peer: Peer, size: usize, together: Together) -> Vec<f64> {
     let (material, duration) = (&bench.material, bench.duration);
     let data = vec![0x5a; size];
     let many = [data.as_slice(); BURST];
-    let send = |send: &mut dyn FnMut(&[u8])| {
-        let (start, before, mut count) = (Instant::now(), of_this_thread(), 0_u64);
+    let send = |at_once: usize, send: &mut dyn FnMut(&[u8])| {
+        let (start, before, mut count) = (Instant::now(), of_this_thread(), 0);
         while start.elapsed() < duration {
             // One look at the clock for several.
             (0..16).for_each(|_| send(&data));
-            count += if together == Together::Many { 16 * BURST as u64 } else { 16 };
+            count += 16 * at_once;
         }
         (of_this_thread() - before) * 1e9 / count as f64
     };
@@ -156,9 +157,9 @@ fn run(bench: &Bench, peer: Peer, size: usize, together: Together) -> Vec<f64> {
             let client = material.datagram_client(address);
             let sending = match together {
                 Together::One => {
-                    send(&mut |data| assert!(client.send(data).is_ok_and(|sent| sent == size)))
+                    send(1, &mut |data| assert!(client.send(data).is_ok_and(|sent| sent == size)))
                 }
-                Together::Many => send(&mut |_| {
+                Together::Many => send(BURST, &mut |_| {
                     let sent = client.send_many_to(&many, address);
                     assert!(sent.is_ok_and(|sent| sent == BURST));
                 }),
@@ -179,7 +180,7 @@ fn run(bench: &Bench, peer: Peer, size: usize, together: Together) -> Vec<f64> {
             pin(CORES.0);
             let mut client = connect(&client_context(material), address);
             let sending =
-                send(&mut |data| assert!(client.write(data).is_ok_and(|sent| sent == size)));
+                send(1, &mut |data| assert!(client.write(data).is_ok_and(|sent| sent == size)));
             (receiver, sending)
         }
         _ => {
@@ -194,7 +195,7 @@ fn run(bench: &Bench, peer: Peer, size: usize, together: Together) -> Vec<f64> {
             let (client, _) = plain();
             client.connect(address).expect("a peer");
             let sending =
-                send(&mut |data| assert!(client.send(data).is_ok_and(|sent| sent == size)));
+                send(1, &mut |data| assert!(client.send(data).is_ok_and(|sent| sent == size)));
             (receiver, sending)
         }
     };
