@@ -156,6 +156,11 @@ impl Context {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).failure.clone()
     }
 
+    /// Returns the generation in force, without a look at the files.
+    pub(crate) fn in_force(&self) -> Arc<Generation> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).current.clone()
+    }
+
     /// Returns the generation in force, after a look at the files if it is time for one.
     pub(crate) fn current(&self) -> Arc<Generation> {
         let Shared { sources, state } = &*self.shared;

@@ -16,6 +16,7 @@ use crate::core::{
     TargetTable, WsaError, fold,
 };
 use crate::listener::Refusal;
+use crate::rights::can_act_for;
 use crate::{Context, Error, PeerName};
 
 /// A UDP socket that talks to many peers, each of which has proved who it is.
@@ -516,7 +517,9 @@ impl UdpSocket {
             return Err(ended);
         }
         if let Some(evidence) = open.endpoint.evidence(peer) {
-            return Ok(template.answer(Some(evidence), 0));
+            let answer = template.answer(Some(evidence), 0);
+            let is_impersonable = can_act_for(evidence, &self.context);
+            return Ok(if is_impersonable { answer.impersonated() } else { answer });
         }
         match open.last_failure(peer).filter(|_| template.wants_sa_ids()) {
             Some(error) => Ok(QueryAnswer::failed(error)),

@@ -76,4 +76,5 @@ pub(crate) use thread::as_process;
 pub use thread::{Impersonation, assume, impersonated, is_impersonating, may_impersonate, revert};
 
 mod token;
+pub(crate) use token::can_act_for;
 pub use token::{Claims, PeerToken, TokenKind};

@@ -167,9 +167,19 @@ impl PeerToken {
     /// user database: a rule speaks of it, and the process may become somebody else.
     /// `CONNECTION_IMPERSONATED` of the query (SPEC 7.5).
     pub fn is_impersonable(&self) -> bool {
-        is_mapped(&self.inner.context.current().policy, self.principal(), self.proof())
-            && thread::may_impersonate().is_ok()
+        is_impersonable(&self.inner.principal, &self.inner.context)
     }
+}
+
+/// Returns whether whoever authenticated can be acted for, as [`PeerToken::is_impersonable`] does.
+pub(crate) fn can_act_for(evidence: &Evidence, context: &Context) -> bool {
+    let principal = evidence.application().or_else(|| evidence.machine());
+    principal.is_some_and(|principal| is_impersonable(principal, context))
+}
+
+fn is_impersonable(principal: &ProvedPeer, context: &Context) -> bool {
+    is_mapped(&context.in_force().policy, principal.name(), principal.proof())
+        && thread::may_impersonate().is_ok()
 }
 
 impl PartialEq for PeerToken {

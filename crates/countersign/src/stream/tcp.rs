@@ -12,6 +12,7 @@ use countersign_sys::Interest;
 
 use super::Channel;
 use crate::core::{Evidence, QueryAnswer, QueryTemplate, SecurityInfo};
+use crate::rights::can_act_for;
 use crate::{Context, Error, PeerName, Socket};
 
 /// A connection to a peer that has proved its name.
@@ -123,7 +124,10 @@ impl TcpStream {
     /// [`Error::Order`] with `WSAECONNRESET` once the peer has reset the connection, or
     /// [`Error::Handshake`] once it was ended as the program had asked.
     pub fn query_with(&self, template: &QueryTemplate) -> Result<QueryAnswer, Error> {
-        self.channel.query(template)
+        let answer = self.channel.query(template)?;
+        let is_impersonable =
+            self.evidence().is_some_and(|evidence| can_act_for(evidence, &self.context));
+        Ok(if is_impersonable { answer.impersonated() } else { answer })
     }
 
     /// Changes the traffic keys of both directions, which otherwise happens by itself when they

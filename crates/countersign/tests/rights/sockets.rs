@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::thread;
 
-use countersign::core::{Policy, SecurityFlags, SecurityProtocol, SecuritySettings, WsaError};
+use countersign::core::{
+    Policy, QueryTemplate, SecurityFlags, SecurityProtocol, SecuritySettings, WsaError,
+};
 use countersign::rights::{RightsError, TokenKind};
 use countersign::{Context, Error, PeerName, Socket, TcpListener, TcpStream, UdpSocket};
 use countersign_lab::{Leaf, Seen, on_stage};
@@ -56,6 +58,22 @@ fn a_server_acts_with_the_rights_of_its_client() {
         // It outlives the connection.
         drop(server);
         token.impersonate(|_| ()).unwrap();
+    });
+}
+
+#[test]
+fn spec_7_5_the_query_says_whether_somebody_can_act_for_the_peer() {
+    on_stage("sockets::spec_7_5_the_query_says_whether_somebody_can_act_for_the_peer", |_| {
+        let world = World::new();
+        let flags = |stream: &TcpStream| {
+            stream.query_with(&QueryTemplate::default()).unwrap().flags().bits()
+        };
+        let (client, server) = accepted(&world, Some(as_alice()));
+        assert_eq!((flags(&server), flags(&client)), (7, 3), "the client has no rules");
+        let (_client, server) = accepted(&world, Some(Leaf::new().kerberos("OTHER", &["alice"])));
+        assert_eq!(flags(&server), 3, "no rule speaks of it");
+        let (_client, server) = accepted(&world, None);
+        assert_eq!(flags(&server), 3, "nobody authenticated");
     });
 }
 
