@@ -36,9 +36,13 @@ docs:
 fuzz SECONDS="10":
     cargo xtask fuzz --seconds {{SECONDS}}
 
-# Against rustls alone and OpenSSL, in one run.
+# Beside rustls, tokio-rustls, OpenSSL, stunnel and HAProxy, in one run.
 bench *ARGS:
     cargo xtask bench {{ARGS}}
+
+# Instructions of the hot paths, beside those that were accepted.
+gate *ARGS:
+    cargo xtask gate {{ARGS}}
 
 # The archive that a release publishes.
 dist:

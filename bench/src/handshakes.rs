@@ -1,22 +1,73 @@
 //! New connections, one after the other, each with a full handshake, one byte and a proper end.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::cpu::pin;
-use crate::peers::{Material, Peer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Returns connections per second.
-pub(crate) fn run(material: &Material, peer: Peer, duration: Duration) -> f64 {
-    let mut server = material.server(peer);
+use crate::asynchronous::{self, Connector};
+use crate::blocking;
+use crate::cpu::{CORES, pin};
+use crate::figure::{Against, Bench, Case, Column, Figure};
+use crate::material::Proof;
+use crate::peers::Peer;
+
+const COLUMNS: &[Column] = &[Column::higher("handshakes", "per s", Against::Nothing)];
+
+const CASES: &[Case] = &[
+    Case::of(Peer::Countersign),
+    Case::of(Peer::Rustls),
+    Case::of(Peer::Openssl),
+    Case::of(Peer::CountersignTokio),
+    Case::of(Peer::TokioRustls),
+];
+
+const NOTE: &str = "New connections one after the other, both sides on one core, nothing resumed; \
+    X25519MLKEM768, OpenSSL 3.0: X25519.";
+
+pub(crate) const FIGURES: &[Figure] = &[
+    Figure {
+        id: "handshakes",
+        title: "full handshakes, server proves its name",
+        note: NOTE,
+        columns: COLUMNS,
+        summary: &[0],
+        cases: CASES,
+        run: |bench, case| run(bench, case.peer, Proof::ServerOnly),
+    },
+    Figure {
+        id: "handshakes-mutual",
+        title: "full handshakes, both prove their names",
+        note: NOTE,
+        columns: COLUMNS,
+        summary: &[0],
+        cases: CASES,
+        run: |bench, case| run(bench, case.peer, Proof::Mutual),
+    },
+];
+
+/// Before the clock starts.
+const WARM_UP: u32 = 20;
+
+fn run(bench: &Bench, peer: Peer, proof: Proof) -> io::Result<Vec<f64>> {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let rate = if peer.is_asynchronous() {
+        asynchronously(bench, peer, proof, &is_over)
+    } else {
+        blocking(bench, peer, proof, &is_over)
+    };
+    rate.map(|rate| vec![rate])
+}
+
+fn blocking(bench: &Bench, peer: Peer, proof: Proof, is_over: &Arc<AtomicBool>) -> io::Result<f64> {
+    let mut server = blocking::server(&bench.material, peer, proof)?;
     let address = server.address;
-    let done = Arc::new(AtomicBool::new(false));
-    let over = done.clone();
+    let over = Arc::clone(is_over);
     let acceptor = thread::spawn(move || {
-        pin(1);
+        pin(CORES.1);
         while !over.load(Ordering::Relaxed) {
             // The last client does not wait for its byte; the others check that it comes.
             let Ok(mut stream) = server.accept() else { continue };
@@ -24,26 +75,77 @@ pub(crate) fn run(material: &Material, peer: Peer, duration: Duration) -> f64 {
             stream.finish();
         }
     });
-    pin(0);
-    let connect = material.client(peer);
-    let connect_once = || {
-        let mut stream = connect(address).expect("a server");
-        stream.read_exact(&mut [0]).expect("a byte");
+    pin(CORES.1);
+    let connect = blocking::client(&bench.material, peer, proof);
+    let rate = rate(bench.duration, || {
+        let mut stream = connect(address)?;
+        stream.read_exact(&mut [0])?;
         stream.finish();
-    };
-    for _ in 0..20 {
-        connect_once();
-    }
-    let start = Instant::now();
-    let mut count = 0_u32;
-    while start.elapsed() < duration {
-        connect_once();
-        count += 1;
-    }
-    let rate = f64::from(count) / start.elapsed().as_secs_f64();
-    done.store(true, Ordering::Relaxed);
+        Ok(())
+    });
+    is_over.store(true, Ordering::Relaxed);
     // It may be over already, and then nobody answers.
     let _ = connect(address);
-    acceptor.join().expect("the acceptor");
+    acceptor.join().expect("the acceptor does not panic");
+    rate
+}
+
+fn rate(duration: Duration, mut once: impl FnMut() -> io::Result<()>) -> io::Result<f64> {
+    (0..WARM_UP).try_for_each(|_| once())?;
+    let (start, mut count) = (Instant::now(), 0_u32);
+    while start.elapsed() < duration {
+        once()?;
+        count += 1;
+    }
+    Ok(f64::from(count) / start.elapsed().as_secs_f64())
+}
+
+fn asynchronously(
+    bench: &Bench,
+    peer: Peer,
+    proof: Proof,
+    is_over: &Arc<AtomicBool>,
+) -> io::Result<f64> {
+    let server = asynchronous::Server::new(&bench.material, peer, proof)?;
+    let address = server.address;
+    let over = Arc::clone(is_over);
+    let acceptor = thread::spawn(move || {
+        pin(CORES.1);
+        server.run(async |acceptor| {
+            while !over.load(Ordering::Relaxed) {
+                let Ok(mut stream) = acceptor.accept().await else { continue };
+                if stream.write_all(b"x").await.is_ok() {
+                    let _ = stream.shutdown().await;
+                }
+            }
+        });
+    });
+    pin(CORES.1);
+    let connector = Connector::new(&bench.material, peer, proof);
+    let rate = asynchronous::run(async {
+        let once = async || {
+            let mut stream = connector.connect(address).await?;
+            stream.read_exact(&mut [0]).await?;
+            // The other side may be gone already, which is its right.
+            let _ = stream.shutdown().await;
+            Ok::<_, io::Error>(())
+        };
+        let measured = async {
+            for _ in 0..WARM_UP {
+                once().await?;
+            }
+            let (start, mut count) = (Instant::now(), 0_u32);
+            while start.elapsed() < bench.duration {
+                once().await?;
+                count += 1;
+            }
+            Ok(f64::from(count) / start.elapsed().as_secs_f64())
+        };
+        let rate = measured.await;
+        is_over.store(true, Ordering::Relaxed);
+        let _ = connector.connect(address).await;
+        rate
+    });
+    acceptor.join().expect("the acceptor does not panic");
     rate
 }

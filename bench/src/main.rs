@@ -1,191 +1,143 @@
 //! How fast Countersign is, beside those who do the same, in one run.
 //!
 //! ```text
-//! cargo xtask bench [--seconds S] [--rounds N] [--json FILE] [--figure TEXT] [--peer TEXT]
+//!  FIGURES ── measure, round by round ──▶ Results ──┬─▶ terminal, --json
+//!  bulk, round_trips, tunnels, …                    └─▶ --write-docs: docs/benchmarks.*, README
 //! ```
 //!
-//! Peers alternate, the client on one core and the server on another, medians of N rounds; the
-//! same certificates (ECDSA P-256 under one authority), cipher (AES-256-GCM) and group for all.
-//! Compare the ratios of one run only: other work on the machine moves the absolute figures.
+//! Each figure is a module with a list `FIGURES`: who takes part, what one run yields, how to run
+//! it once. A peer that cannot run is named, with the reason, wherever it would have stood. Compare
+//! the figures of one run only: other work on the machine moves the absolute ones.
 
+mod asynchronous;
+mod blocking;
 mod bulk;
+mod chart;
+mod child;
 mod cpu;
 mod datagrams;
+mod docs;
+mod figure;
 mod handshakes;
+mod host;
 mod kerberos;
+mod limits;
+mod material;
+mod measure;
+mod memory;
+mod options;
 mod peers;
 mod query;
-mod report;
+mod realm;
+mod results;
 mod rights;
+mod round_trips;
+mod scaling;
+mod targets;
 mod tickets;
+mod tunnels;
 mod winsock;
 
+use std::io;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use datagrams::Together;
-use peers::{Material, Peer};
+use figure::Figure;
+use options::{Docs, Options, USAGE};
 
-const USAGE: &str =
-    "usage: bench [--seconds S] [--rounds N] [--json FILE] [--figure TEXT] [--peer TEXT]";
+/// In the order in which a reader wants them.
+const FIGURES: &[&[Figure]] = &[
+    bulk::FIGURES,
+    round_trips::FIGURES,
+    handshakes::FIGURES,
+    memory::FIGURES,
+    tunnels::FIGURES,
+    datagrams::FIGURES,
+    query::FIGURES,
+    tickets::FIGURES,
+    kerberos::FIGURES,
+    rights::FIGURES,
+    winsock::FIGURES,
+    scaling::FIGURES,
+    targets::FIGURES,
+];
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [word, seconds] = words.as_slice()
-        && [kerberos::WORD, tickets::WORD].contains(&word.as_str())
-    {
-        let time = Duration::from_secs_f64(seconds.parse().expect("our own number"));
-        if word == kerberos::WORD {
-            kerberos::steps(time)
-        } else {
-            tickets::inside(time)
-        }
-        return ExitCode::SUCCESS;
-    }
-    let options = match Options::parse(words.into_iter()) {
-        Ok(options) => options,
-        Err(what) => {
-            eprintln!("bench: {what}\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    let material = Material::make();
-    let with_steps = kerberos::TITLE.contains(&options.figure) && options.peer.is_empty();
-    let with_tickets = tickets::TITLE.contains(&options.figure) && options.peer.is_empty();
-    winsock::start(&material);
-    let mut report = report::Report::new(options.rounds, options.figure, options.peer);
-    for size in [16 * 1024, 1024 * 1024] {
-        let title = format!("bulk, {} KiB writes, MB/s", size / 1024);
-        let peers = [Peer::Tcp, Peer::Countersign, Peer::Rustls, Peer::Openssl];
-        report.measure(&title, &peers, |peer| bulk::run(&material, peer, size, options.duration));
-    }
-    let peers = [Peer::Countersign, Peer::Rustls, Peer::Openssl];
-    report.measure(
-        "full handshakes, per second (X25519MLKEM768; OpenSSL: X25519)",
-        &peers,
-        |peer| handshakes::run(&material, peer, options.duration),
-    );
-    for size in [64, 1200] {
-        let title = format!("datagrams of {size} B that arrive, per second (DTLS 1.2)");
-        let peers = [Peer::Udp, Peer::Countersign, Peer::Openssl];
-        let run = |peer| datagrams::run(&material, peer, size, Together::One, options.duration);
-        report.measure(&title, &peers, run);
-        report.restate(&format!("the same datagrams of {size} B, MB/s"), size as f64 / 1e6);
-    }
-    for size in [64, 1200] {
-        let title = format!("datagrams of {size} B, ours handed over 32 at a time, per second");
-        let run = |peer| datagrams::run(&material, peer, size, Together::Many, options.duration);
-        report.measure(&title, &[Peer::Countersign, Peer::Openssl], run);
-    }
-    report.measure(
-        "datagram handshakes, per second (DTLS 1.2 with cookie, X25519)",
-        &[Peer::Countersign, Peer::Openssl],
-        |peer| datagrams::handshakes(&material, peer, options.duration),
-    );
-    if rights::is_possible() {
-        report.measure(
-            "impersonations with their way back, per second (one thread)",
-            &[Peer::Countersign, Peer::SystemCalls],
-            |peer| rights::run(peer, options.duration),
-        );
-    }
-    report.measure(
-        "memory of a datagram association, both ends and the client's socket, KiB (less is better)",
-        &[Peer::Countersign, Peer::Openssl],
-        |peer| datagrams::memory(&material, peer),
-    );
-    for (title, asked) in [
-        ("query of a stream, flags, ns (less is better; beside: getsockopt)", query::Asked::Flags),
-        ("query of a stream, who and ids, ns (beside: getsockopt)", query::Asked::Tokens),
-        ("query of a datagram peer, flags, ns (beside: getsockopt)", query::Asked::Datagram),
-    ] {
-        report.measure(title, &[Peer::Countersign, Peer::SystemCalls], |peer| {
-            let (own, kernels) = query::run(&material, asked, options.duration / 4);
-            if peer == Peer::SystemCalls { kernels } else { own }
-        });
-    }
-    for (title, called) in [
-        (
-            "C interface: recv of a byte that is there, ns (less is better)",
-            winsock::Called::Receive,
-        ),
-        ("C interface: send of a byte, ns", winsock::Called::Send),
-    ] {
-        report.measure(title, &[Peer::Winsock, Peer::Countersign], |peer| {
-            let by = if peer == Peer::Winsock { winsock::By::C } else { winsock::By::Rust };
-            winsock::run(&material, called, by, options.duration / 2)
-        });
-    }
-    for threads in [1, 2, 8] {
-        let title = format!("C interface: finding a socket, {threads} threads with one each, ns");
-        let run = |_| winsock::look_up(threads, options.duration / 2);
-        report.measure(&title, &[Peer::Winsock], run);
-    }
-    report.measure(
-        "C interface: growth over 200,000 sockets opened, named and closed, KiB",
-        &[Peer::Winsock],
-        |_| winsock::growth(200_000),
-    );
-    report.print();
-    if with_steps {
-        kerberos::print(options.duration);
-    }
-    if with_tickets {
-        tickets::print(options.duration);
-    }
-    if let Some(path) = options.json
-        && let Err(error) = std::fs::write(&path, report.json())
-    {
-        eprintln!("bench: cannot write {path}: {error}");
-        return ExitCode::from(4);
-    }
-    ExitCode::SUCCESS
-}
-
-/// What was asked for.
-struct Options {
-    duration: Duration,
-    rounds: usize,
-    json: Option<String>,
-    /// Only figures whose title holds it.
-    figure: String,
-    /// Only peers whose name holds it.
-    peer: String,
-}
-
-impl Options {
-    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self {
-            duration: Duration::from_millis(600),
-            rounds: 5,
-            json: None,
-            figure: String::new(),
-            peer: String::new(),
-        };
-        while let Some(word) = words.next() {
-            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
-            match word.as_str() {
-                "--figure" => options.figure = value()?,
-                "--peer" => options.peer = value()?,
-                "--json" => options.json = Some(value()?),
-                "--rounds" => {
-                    let text = value()?;
-                    options.rounds = text
-                        .parse()
-                        .ok()
-                        .filter(|rounds| *rounds > 0)
-                        .ok_or_else(|| format!("{text:?} is not a number of rounds"))?;
-                }
-                "--seconds" => {
-                    let text = value()?;
-                    let seconds: f64 =
-                        text.parse().map_err(|_| format!("{text:?} is not a number"))?;
-                    options.duration = Duration::try_from_secs_f64(seconds)
-                        .map_err(|_| format!("{text:?} is not a time"))?;
-                }
-                other => return Err(format!("{other:?} is not an option")),
+    let mut words = std::env::args().skip(1).peekable();
+    let outcome = if words.next_if_eq("--child").is_some() {
+        child::main(&words.collect::<Vec<_>>())
+    } else {
+        match Options::parse(words) {
+            Ok(options) => run(&options),
+            Err(what) => {
+                eprintln!("bench: {what}\n{USAGE}");
+                return ExitCode::from(2);
             }
         }
-        Ok(options)
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::from(4)
+        }
+    }
+}
+
+fn run(options: &Options) -> io::Result<()> {
+    let root = host::root();
+    if options.docs == Docs::Render {
+        return docs::write(&root, &docs::read(&root)?);
+    }
+    let results = measure::all(FIGURES.iter().copied().flatten(), options)?;
+    print!("{}", docs::terminal(&results));
+    if let Some(path) = &options.json {
+        std::fs::write(path, docs::json(&results))?;
+    }
+    if options.docs == Docs::Write {
+        docs::write(&root, &results)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::FIGURES;
+    use crate::figure::Case;
+    use crate::peers::Peer;
+    use crate::{docs, host};
+
+    #[test]
+    fn every_peer_is_found_by_its_name() {
+        for case in FIGURES.iter().copied().flatten().flat_map(|figure| figure.cases) {
+            assert_eq!(Peer::find(&case.peer.to_string()).unwrap(), case.peer);
+        }
+    }
+
+    #[test]
+    fn every_figure_in_the_documents_is_one_that_is_measured() {
+        let results = docs::read(&host::root()).unwrap();
+        for kept in &results.figures {
+            let mut figures = FIGURES.iter().copied().flatten();
+            let figure = figures.find(|figure| figure.id == kept.id);
+            let figure = figure.unwrap_or_else(|| panic!("nobody measures {}", kept.id));
+            assert_eq!((figure.title, figure.note), (kept.title.as_str(), kept.note.as_str()));
+            let columns = |title: &str| figure.columns.iter().any(|column| column.title == title);
+            assert!(kept.columns.iter().all(|column| columns(&column.title)), "{}", kept.id);
+            let cases: BTreeSet<String> = figure.cases.iter().map(Case::to_string).collect();
+            assert!(kept.rows.iter().all(|row| cases.contains(&row.name)), "{}", kept.id);
+        }
+    }
+
+    #[test]
+    fn ids_are_names_of_files_and_of_one_figure_each() {
+        let mut ids = BTreeSet::new();
+        for figure in FIGURES.iter().copied().flatten() {
+            let id = figure.id;
+            assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'), "{id}");
+            assert!(ids.insert(id), "{id} is there twice");
+            assert!(!figure.columns.is_empty() && !figure.cases.is_empty(), "{id}");
+        }
     }
 }

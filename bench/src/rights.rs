@@ -2,51 +2,57 @@
 //! themselves.
 
 use std::hint::black_box;
+use std::io;
 use std::time::{Duration, Instant};
 
 use countersign::core::{Evidence, Mechanism, Proof, ProvedPeer, SessionId, Timestamp};
 use countersign::rights::{Account, PeerToken, may_impersonate};
 use countersign::{Context, Policy};
 use countersign_lab::Authority;
+use rustix::process::{geteuid, getgroups};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, Gid, Uid, capabilities, set_capabilities, set_keep_capabilities,
     set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
+use crate::figure::{Against, Bench, Case, Column, Figure};
 use crate::peers::Peer;
 
 /// One that every host has.
 const RULE: &str = "[[account]]\npeer = \"alice@EXAMPLE.COM\"\naccount = \"nobody\"\n";
 
-/// Returns whether it can be measured here; if not it says why.
-pub(crate) fn is_possible() -> bool {
-    match may_impersonate() {
-        Ok(()) if rustix::process::geteuid().is_root() => true,
-        Ok(()) => {
-            eprintln!("bench: impersonation is NOT measured: the system calls are those of root");
-            false
-        }
-        Err(error) => {
-            eprintln!("bench: impersonation is NOT measured: {error}");
-            false
-        }
-    }
-}
+pub(crate) const FIGURES: &[Figure] = &[Figure {
+    id: "impersonations",
+    title: "impersonations with their way back",
+    note: "One thread of root becomes `nobody` and itself again, beside the ten system calls that have the same effect \
+        on its ids, groups and capabilities. Ours also changes the session keyring, and asks the kernel afterwards \
+        whether it is so.",
+    columns: &[
+        Column::higher("there and back", "per s", Against::Nothing),
+        Column::lower("each", "us", Against::Nothing),
+    ],
+    summary: &[0],
+    cases: &[Case::of(Peer::Countersign), Case::of(Peer::SystemCalls)],
+    run,
+}];
 
-/// Returns impersonations per second, each with its way back.
-pub(crate) fn run(peer: Peer, duration: Duration) -> f64 {
+fn run(bench: &Bench, case: Case) -> io::Result<Vec<f64>> {
+    may_impersonate().map_err(|error| io::Error::other(error.to_string()))?;
+    if !geteuid().is_root() {
+        return Err(io::Error::other("both are compared as root, and this process is not"));
+    }
     let token = token();
-    let account = token.account().expect("an account `nobody`");
-    match peer {
-        Peer::SystemCalls => {
-            let calls = SystemCalls::of(&account);
-            rate(duration, || calls.there_and_back())
-        }
-        _ => rate(duration, || {
+    let account = token.account().map_err(|error| io::Error::other(error.to_string()))?;
+    let rate = if case.peer == Peer::SystemCalls {
+        let calls = SystemCalls::of(&account);
+        rate(bench.duration, || calls.there_and_back())
+    } else {
+        rate(bench.duration, || {
             let uid = token.impersonate(|who| who.account().uid());
             black_box(uid.expect("the account"));
-        }),
-    }
+        })
+    };
+    Ok(vec![rate, 1e6 / rate])
 }
 
 fn rate(duration: Duration, once: impl Fn()) -> f64 {
@@ -91,7 +97,7 @@ impl SystemCalls {
             uid: Uid::from_raw(account.uid()),
             gid: Gid::from_raw(account.gid()),
             groups: account.groups().into_iter().map(Gid::from_raw).collect(),
-            own_groups: rustix::process::getgroups().expect("groups"),
+            own_groups: getgroups().expect("groups"),
             own: capabilities(None).expect("capabilities"),
         }
     }

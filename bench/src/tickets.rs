@@ -1,81 +1,103 @@
 //! Connections that prove themselves by tickets, beside such that do so by certificates: both over
 //! sockets of Countersign, client and server in one process, with a byte there and back.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use countersign::core::PeerName;
-use countersign::{Context, Policy, TcpListener, TcpStream};
-use countersign_lab::{Authority, Kdc, Leaf, Realm};
+use countersign::{Context, ContextBuilder, Policy, TcpListener, TcpStream};
+use countersign_lab::{Authority, Leaf, Realm};
 
-pub(crate) const TITLE: &str = "connections by certificate and by ticket";
-/// Tells this program that it is inside the realm.
-pub(crate) const WORD: &str = "--tickets-inside-the-realm";
+use crate::child::{Helper, say_and_wait};
+use crate::figure::{Against, Bench, Case, Column, Figure};
+use crate::material::LOOPBACK;
+use crate::peers::Peer;
+use crate::realm;
+use crate::round_trips::percentiles;
 
+pub(crate) const FIGURES: &[Figure] = &[Figure {
+    id: "tickets",
+    title: "connections by certificate and by ticket",
+    note: "Full handshakes with a byte there and back, client and server in one process. `countersign`: the server \
+        proves its name by certificate; `countersign, Kerberos`: both prove their names by tickets inside TLS, with \
+        tickets that are there already.",
+    columns: &[
+        Column::higher("connections", "per s", Against::Nothing),
+        Column::lower("median", "us", Against::Nothing),
+        Column::lower("99th percentile", "us", Against::Nothing),
+    ],
+    summary: &[0, 1],
+    cases: &[
+        Case::with(Peer::Countersign, 1, "clients"),
+        Case::with(Peer::CountersignKerberos, 1, "clients"),
+        Case::with(Peer::Countersign, 4, "clients"),
+        Case::with(Peer::CountersignKerberos, 4, "clients"),
+        Case::with(Peer::Countersign, 16, "clients"),
+        Case::with(Peer::CountersignKerberos, 16, "clients"),
+    ],
+    run,
+}];
+
+const HOST: &str = "server.example.test";
 const SERVICE: &str = "bench/server.example.test";
 
-/// Runs this program once more in a realm, since the Kerberos library learns of it from the
-/// environment of its process.
-pub(crate) fn print(duration: Duration) {
-    let kdc = Kdc::start();
+/// Measures in a child, which lives in a realm where tickets are asked for.
+fn run(bench: &Bench, case: Case) -> io::Result<Vec<f64>> {
+    let (clients, seconds) = (case.number().to_string(), bench.duration.as_secs_f64().to_string());
+    let words = |what| ["tickets", what, clients.as_str(), seconds.as_str()];
+    if case.peer == Peer::Countersign {
+        return numbers(&mut Helper::start(&words("by-certificate"))?);
+    }
+    let kdc = realm::start()?;
     kdc.add(&["alice", SERVICE]);
     kdc.keytab("keys", &[SERVICE]);
     kdc.ticket("alice", "tickets", &[]);
-    let mut again = Command::new(std::env::current_exe().expect("we run from a file"));
-    again.args([WORD, &duration.as_secs_f64().to_string()]).envs(kdc.environment());
-    let status = again.status().expect("we can run ourselves");
-    assert!(status.success(), "in the realm: {status}");
+    numbers(&mut realm::helper(&kdc, &words("by-ticket"))?)
 }
 
-/// Measures, inside the realm.
-pub(crate) fn inside(duration: Duration) {
-    let realm = Realm::of_environment().expect("this is for inside the realm");
+fn numbers(child: &mut Helper) -> io::Result<Vec<f64>> {
+    Ok(vec![child.number()?, child.number()?, child.number()?])
+}
+
+/// The child that has both ends.
+pub(crate) fn child(what: &str, clients: usize, duration: Duration) -> io::Result<()> {
     let root = Authority::new("bench");
-    let issued = root.issue(Leaf::new().dns("server.example.test"));
     let context = |text: &str| {
-        let policy = Policy::parse(text, "bench").expect("our own policy");
+        let policy = Policy::parse(text, "the benchmark").expect("our own policy");
         Context::builder().policy(policy).anchors(root.anchors())
     };
-    let by_certificate = (
-        context("").credential(issued.credential()).build().expect("a server"),
-        context("").build().expect("a client"),
-    );
-    let server = format!(
-        "[kerberos]\nserver = 'require'\nservices = ['{SERVICE}']\nkeytab = '{}'\n",
-        realm.file("keys")
-    );
-    let client =
-        format!("[kerberos]\nclient = 'require'\ncache = 'FILE:{}'\n", realm.file("tickets"));
-    let by_ticket =
-        (context(&server).build().expect("a server"), context(&client).build().expect("a client"));
-    println!("{TITLE} (one process, a byte there and back)");
-    for clients in [1, 4, 16] {
-        for (what, (server, client)) in
-            [("certificate of the server only", &by_certificate), ("tickets of both", &by_ticket)]
-        {
-            let (rate, p50, p99) = measure(server, client, clients, duration);
-            println!(
-                "  {clients:>2} at once, {what:<31} {rate:>6.0}/s   p50 {:>5.2} ms   p99 {:>5.2} ms",
-                p50.as_secs_f64() * 1000.0,
-                p99.as_secs_f64() * 1000.0
-            );
-        }
+    let built = |builder: ContextBuilder| builder.build().expect("a context");
+    let (server, client) = if what == "by-certificate" {
+        let issued = root.issue(Leaf::new().dns(HOST));
+        (built(context("").credential(issued.credential())), built(context("")))
+    } else {
+        let realm =
+            Realm::of_environment().ok_or_else(|| io::Error::other("this is in no realm"))?;
+        let (keys, tickets) = (realm.file("keys"), realm.file("tickets"));
+        let server = format!(
+            "[kerberos]\nserver = 'require'\nservices = ['{SERVICE}']\nkeytab = '{keys}'\n"
+        );
+        let client = format!("[kerberos]\nclient = 'require'\ncache = 'FILE:{tickets}'\n");
+        (built(context(&server)), built(context(&client)))
+    };
+    for number in measure(&server, &client, clients, duration)? {
+        println!("{number}");
     }
+    say_and_wait("")
 }
 
-/// Returns connections per second, and how long they took.
+/// Returns connections per second, and how many microseconds they took.
 fn measure(
     server: &Context,
     client: &Context,
     clients: usize,
     duration: Duration,
-) -> (f64, Duration, Duration) {
-    let listener = Arc::new(TcpListener::bind_with(server, "127.0.0.1:0").expect("a listener"));
+) -> io::Result<Vec<f64>> {
+    let listener = Arc::new(TcpListener::bind_with(server, LOOPBACK)?);
     let address = listener.local_addr();
     let is_over = Arc::new(AtomicBool::new(false));
     let acceptors: Vec<_> = (0..clients.min(2))
@@ -91,39 +113,41 @@ fn measure(
         .collect();
     let name: PeerName = SERVICE.parse().expect("a name");
     for _ in 0..20 {
-        connect(client, address, &name);
+        connect(client, address, &name)?;
     }
     let times = Mutex::new(Vec::new());
     let started = Instant::now();
-    thread::scope(|scope| {
-        for _ in 0..clients {
-            scope.spawn(|| {
-                let mut own = Vec::new();
-                while started.elapsed() < duration {
-                    let before = Instant::now();
-                    connect(client, address, &name);
-                    own.push(before.elapsed());
-                }
-                times.lock().expect("no thread panics").extend(own);
-            });
-        }
+    let outcome: io::Result<()> = thread::scope(|scope| {
+        let client_of_many = || {
+            let mut own = Vec::new();
+            while started.elapsed() < duration {
+                let before = Instant::now();
+                connect(client, address, &name)?;
+                own.push(before.elapsed());
+            }
+            times.lock().expect("no thread panics").extend(own);
+            Ok(())
+        };
+        #[expect(clippy::needless_collect, reason = "all are there before one is waited for")]
+        let threads: Vec<_> = (0..clients).map(|_| scope.spawn(client_of_many)).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().expect("no client panics"))
     });
     let took = started.elapsed();
-    let mut times = times.into_inner().expect("no thread panics");
-    times.sort_unstable();
+    let times = times.into_inner().expect("no thread panics");
     is_over.store(true, Ordering::Relaxed);
     for acceptor in acceptors {
         while !acceptor.is_finished() {
-            connect(client, address, &name);
+            // Once the acceptors end, nobody may answer.
+            let _ = connect(client, address, &name);
         }
     }
-    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    outcome?;
     let rate = times.len() as f64 / took.as_secs_f64();
-    (rate, times[times.len() / 2], times[times.len() * 99 / 100])
+    Ok([vec![rate], percentiles(times)].concat())
 }
 
-fn connect(client: &Context, address: SocketAddr, name: &PeerName) {
-    // Once the acceptors end, nobody may answer.
-    let Ok(stream) = TcpStream::connect_with(client, address, name) else { return };
-    let _ = (&stream).write_all(b"x").and_then(|()| (&stream).read_exact(&mut [0]));
+fn connect(client: &Context, address: SocketAddr, name: &PeerName) -> io::Result<()> {
+    let stream = TcpStream::connect_with(client, address, name)?;
+    (&stream).write_all(b"x")?;
+    (&stream).read_exact(&mut [0])
 }

@@ -1,12 +1,14 @@
 //! What the C interface adds to a call, beside the Rust interface below it.
 #![expect(unsafe_code, reason = "the functions are called as C calls them")]
 
+use std::ffi::OsString;
+use std::fs;
 use std::hint::black_box;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use countersign::core::PeerName;
 use countersign::{TcpListener, TcpStream};
 use countersign_winsock::abi::{self, Socket};
 use countersign_winsock::{
@@ -14,11 +16,83 @@ use countersign_winsock::{
     countersign_ws_recv, countersign_ws_send, countersign_ws_socket,
 };
 
-use crate::peers::{HOST, LOOPBACK, Material};
+use crate::child::Helper;
+use crate::figure::{Against, Bench, Case, Column, Figure};
+use crate::material::{HOST, LOOPBACK, Material, Proof, asked};
+use crate::peers::Peer;
+
+pub(crate) const FIGURES: &[Figure] = &[
+    Figure {
+        id: "c-calls",
+        title: "calls of the C interface, beside the Rust interface below it",
+        note: "A receive of a byte that has been decrypted already, and a send of a byte with the record and the \
+            system call that it makes. The best of many short runs, which other work disturbs least.",
+        columns: &[
+            Column::lower("recv", "ns", Against::Nothing),
+            Column::lower("send", "ns", Against::Nothing),
+        ],
+        summary: &[0, 1],
+        cases: &[Case::of(Peer::Winsock), Case::of(Peer::Countersign)],
+        run: |bench, case| {
+            let by = if case.peer == Peer::Winsock { "c" } else { "rust" };
+            let mut child = start(bench, &["winsock-calls", by])?;
+            Ok(vec![child.number()?, child.number()?])
+        },
+    },
+    Figure {
+        id: "c-sockets",
+        title: "finding a socket of the C interface",
+        note: "A call that finds its socket and does nothing, in threads with a socket each; and by how much the \
+            process has grown after 200,000 sockets were opened, named and closed.",
+        columns: &[
+            Column::lower("a call", "ns", Against::Nothing),
+            Column::lower("growth", "KiB", Against::Nothing),
+        ],
+        summary: &[0],
+        cases: &[
+            Case::with(Peer::Winsock, 1, "threads"),
+            Case::with(Peer::Winsock, 2, "threads"),
+            Case::with(Peer::Winsock, 8, "threads"),
+        ],
+        run: |bench, case| {
+            let mut child = start(bench, &["winsock-sockets", &case.number().to_string()])?;
+            Ok(vec![child.number()?, child.number()?])
+        },
+    },
+];
+
+/// Starts a child whose policy believes the authority of the benchmarks.
+fn start(bench: &Bench, words: &[&str]) -> io::Result<Helper> {
+    let Material { at, root, .. } = &bench.material;
+    let policy = at.join("policy.toml");
+    fs::write(&policy, format!("[trust]\nanchors = [{root:?}]\nsystem = false\n"))?;
+    let (at, time) = (at.to_string_lossy(), (bench.duration / 2).as_secs_f64().to_string());
+    let words: Vec<&str> = words.iter().copied().chain([&*at, time.as_str()]).collect();
+    Helper::start_with(&words, &[("COUNTERSIGN_POLICY", OsString::from(policy))])
+}
+
+/// The child that calls.
+pub(crate) fn calls(by: &str, at: &str, duration: Duration) -> io::Result<()> {
+    let material = Material::open(Path::new(at));
+    let by = if by == "c" { By::C } else { By::Rust };
+    start_library();
+    for called in [Called::Receive, Called::Send] {
+        println!("{}", run(&material, called, by, duration));
+    }
+    Ok(())
+}
+
+/// The child that opens sockets.
+pub(crate) fn sockets(threads: usize, duration: Duration) -> io::Result<()> {
+    start_library();
+    println!("{}", look_up(threads, duration));
+    println!("{}", growth(200_000));
+    Ok(())
+}
 
 /// What is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Called {
+enum Called {
     /// A receive of one byte that has been decrypted already.
     Receive,
     /// A send of one byte, with the record and the system call that it makes.
@@ -27,7 +101,7 @@ pub(crate) enum Called {
 
 /// By which interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum By {
+enum By {
     C,
     Rust,
 }
@@ -35,14 +109,7 @@ pub(crate) enum By {
 /// How much plaintext waits for the receives of one run; reading it costs no system call.
 const WAITING: usize = 8 * 1024;
 
-/// Starts the library with a policy that believes the authority of the benchmarks, before there are
-/// other threads.
-pub(crate) fn start(material: &Material) {
-    let policy = material.root.with_file_name("policy.toml");
-    let text = format!("[trust]\nanchors = [{:?}]\nsystem = false\n", material.root);
-    std::fs::write(&policy, text).expect("a directory to write to");
-    // SAFETY: this is called first, while there is one thread.
-    unsafe { std::env::set_var("COUNTERSIGN_POLICY", &policy) };
+fn start_library() {
     // SAFETY: all zero is a value of this structure, which is filled in.
     let mut data = unsafe { std::mem::zeroed() };
     // SAFETY: there is room for it.
@@ -50,16 +117,15 @@ pub(crate) fn start(material: &Material) {
 }
 
 /// Returns how many nanoseconds a call takes.
-pub(crate) fn run(material: &Material, called: Called, by: By, duration: Duration) -> f64 {
-    let listener = TcpListener::bind_with(&material.datagram_server_context(), LOOPBACK);
+fn run(material: &Material, called: Called, by: By, duration: Duration) -> f64 {
+    let listener = TcpListener::bind_with(&material.our_server(Proof::ServerOnly), LOOPBACK);
     let listener = listener.expect("a listener");
     let address = listener.local_addr();
     let server = std::thread::spawn(move || listener.accept().expect("a client").0);
     match by {
         By::Rust => {
-            let context = material.datagram_client_context();
-            let name: PeerName = HOST.parse().expect("a name");
-            let client = TcpStream::connect_with(&context, address, &name).expect("a server");
+            let context = material.our_client(Proof::ServerOnly);
+            let client = TcpStream::connect_with(&context, address, &asked()).expect("a server");
             let server = server.join().expect("the server");
             match called {
                 Called::Receive => receive(&server, duration, || {
@@ -113,7 +179,7 @@ fn receive(server: &TcpStream, duration: Duration, mut call: impl FnMut()) -> f6
 /// Times calls that each send one byte, which `server` takes.
 fn send(server: TcpStream, duration: Duration, mut call: impl FnMut()) -> f64 {
     const CALLS: u32 = 500;
-    let sink = std::thread::spawn(move || std::io::copy(&mut &server, &mut std::io::sink()));
+    let sink = std::thread::spawn(move || io::copy(&mut &server, &mut io::sink()));
     let (start, mut best) = (Instant::now(), f64::INFINITY);
     while start.elapsed() < duration {
         let run = Instant::now();
@@ -127,7 +193,7 @@ fn send(server: TcpStream, duration: Duration, mut call: impl FnMut()) -> f64 {
 
 /// Returns how many nanoseconds a call takes that finds its socket and does nothing, in each of so
 /// many threads, each with its own socket.
-pub(crate) fn look_up(threads: usize, duration: Duration) -> f64 {
+fn look_up(threads: usize, duration: Duration) -> f64 {
     #[expect(clippy::needless_collect, reason = "all start before one of them is waited for")]
     let workers: Vec<_> = (0..threads)
         .map(|_| {
@@ -153,7 +219,7 @@ pub(crate) fn look_up(threads: usize, duration: Duration) -> f64 {
 }
 
 /// Opens, names and closes so many sockets, and returns by how many KiB the process has grown.
-pub(crate) fn growth(sockets: usize) -> f64 {
+fn growth(sockets: usize) -> f64 {
     let open_and_close = || {
         let socket = countersign_ws_socket(abi::AF_INET, abi::SOCK_STREAM, 0);
         set_name(socket);
@@ -191,7 +257,7 @@ fn set_name(socket: Socket) {
 
 /// What the process has in memory, in KiB (proc_pid_statm(5)).
 fn resident() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    let text = fs::read_to_string("/proc/self/statm").expect("Linux");
     let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok());
     pages.expect("a number") * rustix::param::page_size() as f64 / 1024.0
 }

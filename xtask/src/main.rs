@@ -7,8 +7,8 @@
 //! ```text
 //!            ┌─ setup ── apt-get, cargo install
 //!  main ─────┼─ launch (demo, bench) ─┐
-//!  COMMANDS  ├─ rings (test, ci) ─────┼── step ── cargo, countersign, tar, …
-//!            ├─ fuzz ─────────────────┤
+//!  COMMANDS  ├─ rings (test, ci) ─────┼── step ── cargo, countersign, valgrind, tar, …
+//!            ├─ fuzz, gate ───────────┤
 //!            └─ dist ── generated ────┘
 //! ```
 //!
@@ -18,6 +18,7 @@
 
 mod dist;
 mod fuzz;
+mod gate;
 mod generated;
 mod launch;
 mod place;
@@ -62,8 +63,14 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "bench",
         arguments: "[ARGS]",
-        about: "measure against rustls alone and OpenSSL in one run",
+        about: "measure beside rustls, OpenSSL, stunnel and HAProxy in one run",
         run: launch::bench,
+    },
+    Command {
+        name: "gate",
+        arguments: "[--accept]",
+        about: "count instructions under callgrind, and compare with those accepted",
+        run: gate::run,
     },
     Command {
         name: "fuzz",

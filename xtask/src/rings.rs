@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use crate::step::{self, Failure};
-use crate::{generated, launch, place, setup};
+use crate::{gate, generated, launch, place, setup};
 
 /// One group of checks that can fail by itself.
 struct Ring {
@@ -26,6 +26,7 @@ const RINGS: &[Ring] = &[
     Ring { name: "tests", says: "unit, pair, stranger and doc tests", run: tests },
     Ring { name: "docs", says: "rustdoc is silent, private items included", run: docs },
     Ring { name: "demo", says: "the release build does the main job", run: demo },
+    Ring { name: "instructions", says: "nothing takes notably more of them", run: gate::check },
     Ring { name: "manual", says: "man pages and completions can be made", run: manual },
 ];
 

@@ -47,8 +47,12 @@ pub(crate) const TESTS: &[&str] = &[
     "mingw-w64-common",
     "valgrind",
     "uidmap",
+    "valgrind",
     "winbind",
 ];
+
+/// Debian packages of those beside whom `bench` measures us; nothing else needs them.
+pub(crate) const PEERS: &[&str] = &["haproxy", "stunnel4"];
 
 /// Judges licences, bans and sources; another version may read `deny.toml` differently.
 const CARGO_DENY: &str = "0.20.2";

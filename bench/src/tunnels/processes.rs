@@ -1,0 +1,196 @@
+//! The programs themselves: their settings, start and end.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use countersign_lab::free_port;
+
+use crate::material::{HOST, Material};
+use crate::peers::Peer;
+
+/// How long a program may take until it listens.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Two processes in a row, or nothing where the peer is the direct way.
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    /// Where plain clients connect to.
+    pub(crate) entry: SocketAddr,
+    ends: Vec<End>,
+}
+
+/// One process, which is ended when this is dropped.
+#[derive(Debug)]
+struct End {
+    child: Child,
+    log: PathBuf,
+}
+
+/// Where the parts of a tunnel are.
+struct Places<'a> {
+    material: &'a Material,
+    entry: SocketAddr,
+    middle: SocketAddr,
+    sink: SocketAddr,
+}
+
+impl Tunnel {
+    /// Starts a tunnel to `sink`, and waits until it is open.
+    ///
+    /// # Errors
+    ///
+    /// That the program is not there, or what it said when it did not listen.
+    pub(crate) fn start(material: &Material, peer: Peer, sink: SocketAddr) -> io::Result<Self> {
+        let port = || SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let places = Places { material, entry: port(), middle: port(), sink };
+        let (server, client) = match peer {
+            Peer::Tcp => return Ok(Self { entry: sink, ends: Vec::new() }),
+            Peer::Countersign => places.countersign()?,
+            Peer::Haproxy => places.haproxy()?,
+            Peer::Stunnel => places.stunnel()?,
+            other => return Err(io::Error::other(format!("{other} is no tunnel"))),
+        };
+        let at = &material.at;
+        let server = End::start(server, at.join("server.log"), places.middle)?;
+        let client = End::start(client, at.join("client.log"), places.entry)?;
+        Ok(Self { entry: places.entry, ends: vec![server, client] })
+    }
+
+    /// Returns the process ids of both ends.
+    pub(crate) fn ends(&self) -> Vec<u32> {
+        self.ends.iter().map(|end| end.child.id()).collect()
+    }
+}
+
+impl Places<'_> {
+    fn countersign(&self) -> io::Result<(Command, Command)> {
+        // Built beside us by `cargo xtask bench`.
+        let program = std::env::current_exe()?.with_file_name("countersign");
+        if !program.is_file() {
+            return Err(io::Error::other(format!(
+                "{} is not there; `cargo xtask bench` builds it",
+                program.display()
+            )));
+        }
+        let command = || {
+            let mut command = Command::new(&program);
+            // Nothing of this host's configuration.
+            let home = &self.material.at;
+            command.env_clear().env("HOME", home).env("COUNTERSIGN_HOME", home.join("store"));
+            command
+        };
+        let (mut server, mut client) = (command(), command());
+        server.args(["serve", HOST, "--listen", &self.middle.to_string()]);
+        server.args(["--to", &self.sink.to_string()]).arg("--certificate");
+        server.arg(&self.material.chain).arg("--key").arg(&self.material.key);
+        client.args(["forward", "--listen", &self.entry.to_string()]);
+        client.args(["--to", &self.middle.to_string(), "--name", HOST]);
+        client.arg("--trust").arg(&self.material.root);
+        Ok((server, client))
+    }
+
+    fn haproxy(&self) -> io::Result<(Command, Command)> {
+        let program = installed("haproxy", "haproxy")?;
+        let Self { material, entry, middle, sink } = self;
+        let common = "global\n  maxconn 8000\ndefaults\n  mode tcp\n  timeout connect 5s\n  \
+            timeout client 1h\n  timeout server 1h\nlisten tunnel\n";
+        let (both, root) = (material.both.display(), material.root.display());
+        let server = format!(
+            "{common}  bind {middle} ssl crt {both} ssl-min-ver TLSv1.3\n  server sink {sink}\n"
+        );
+        let client = format!(
+            "{common}  bind {entry}\n  server end {middle} ssl verify required ca-file {root} \
+             sni str({HOST}) verifyhost {HOST} ssl-min-ver TLSv1.3\n"
+        );
+        let command = |name: &str, text: String| {
+            let mut command = Command::new(&program);
+            command.args(["-db", "-f"]).arg(written(material, name, text)?);
+            Ok::<_, io::Error>(command)
+        };
+        Ok((command("haproxy-server.cfg", server)?, command("haproxy-client.cfg", client)?))
+    }
+
+    fn stunnel(&self) -> io::Result<(Command, Command)> {
+        let program = installed("stunnel4", "stunnel4")?;
+        let Self { material, entry, middle, sink } = self;
+        // In the foreground; and it would wait for the peer's end after ours.
+        let common = "foreground = yes\npid =\ndebug = err\n[tunnel]\nsslVersionMin = TLSv1.3\n\
+            TIMEOUTclose = 0\n";
+        let (chain, key, root) =
+            (material.chain.display(), material.key.display(), material.root.display());
+        let server =
+            format!("{common}accept = {middle}\nconnect = {sink}\ncert = {chain}\nkey = {key}\n");
+        let client = format!(
+            "{common}client = yes\naccept = {entry}\nconnect = {middle}\nCAfile = {root}\n\
+             verifyChain = yes\ncheckHost = {HOST}\n"
+        );
+        let command = |name: &str, text: String| {
+            let mut command = Command::new(&program);
+            command.arg(written(material, name, text)?);
+            Ok::<_, io::Error>(command)
+        };
+        Ok((command("stunnel-server.conf", server)?, command("stunnel-client.conf", client)?))
+    }
+}
+
+impl End {
+    /// Starts one, and waits until it listens.
+    fn start(mut command: Command, log: PathBuf, listens: SocketAddr) -> io::Result<Self> {
+        // To a file, so that nobody has to read along while time is taken.
+        let file = File::create(&log)?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let child = command.spawn()?;
+        let mut end = Self { child, log };
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(listens).is_err() {
+            let has_ended = end.child.try_wait()?;
+            if has_ended.is_some() || Instant::now() >= deadline {
+                let said = fs::read_to_string(&end.log)?;
+                let program = command.get_program().to_string_lossy();
+                let what = format!("{program} does not listen at {listens}; {}", said.trim());
+                return Err(io::Error::other(what));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(end)
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Finds a program, also where a user's path does not lead.
+fn installed(program: &str, package: &str) -> io::Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/bin".into()]);
+    let mut candidates = folders.map(|folder| folder.join(program));
+    candidates.find(|path: &PathBuf| path.is_file()).ok_or_else(|| {
+        io::Error::other(format!("{program} is not installed (Debian package {package})"))
+    })
+}
+
+/// Returns what a program says of its version in its first line, or why there is none.
+pub(crate) fn version(program: &str, package: &str, flag: &str) -> io::Result<String> {
+    let output = Command::new(installed(program, package)?).arg(flag).output()?;
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let mut words = said.split_whitespace();
+    let version = words.find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+    version.map(str::to_owned).ok_or_else(|| io::Error::other("it does not say its version"))
+}
+
+fn written(material: &Material, name: &str, text: String) -> io::Result<PathBuf> {
+    let path = Path::new(&material.at).join(name);
+    fs::write(&path, text)?;
+    Ok(path)
+}
