@@ -19,14 +19,14 @@ use super::{DatagramOptions, IdentityFiles, KeytabOptions, PolicyOption, TrustOp
 /// COUNTERSIGN_PEER (the proved name, absent for a client that proved none), COUNTERSIGN_PROOF (how
 /// it was proved) and COUNTERSIGN_PEER_ADDRESS.
 ///
-/// With --impersonate the program of each client runs as the local account that the policy's
-/// [[account]] rules choose for the client: with its user, groups and home, and nothing of this
+/// With --impersonate the program of each client runs as the local account that the rules of the
+/// policy (account) choose for the client: with its user, groups and home, and nothing of this
 /// server's environment but the path and the language. Clients for whom nobody acts get none. This
 /// needs CAP_SETUID and CAP_SETGID.
 ///
 /// With --udp clients send datagrams (DTLS 1.2), and each has a plain UDP socket of its own to the
 /// service of --to, until both have been silent for --idle-ms. Those without a certificate are
-/// refused unless the policy says otherwise; refusals are not logged.
+/// refused unless the policy says otherwise.
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("service").required(true).args(["echo", "to", "exec"]),

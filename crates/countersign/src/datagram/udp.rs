@@ -511,7 +511,7 @@ impl UdpSocket {
     /// With [`QueryTemplate::aborting_on`] the association ends rather than be replaced by another
     /// session (the peer restarted; its keys never change without that), and, for `MM_SA_ID`, once a
     /// newer policy or trust would not have it made. The next send, receive or query then fails,
-    /// once, with [`HandshakeError::Changed`], `WSAECONNABORTED`; only after that may the
+    /// once, with [`Changed`](crate::core::HandshakeError::Changed), `WSAECONNABORTED`; only after that may the
     /// peer come back under another session. Such a peer is not asked whether it has forgotten us.
     ///
     /// # Errors
