@@ -54,7 +54,7 @@ pub(crate) unsafe fn receive(
         // SAFETY: the caller vouches.
         Some(Secured::Datagram(socket)) => unsafe { from_peers(socket, into, flags, may_wait) }
             .map(|arrived| Arrived {
-                from: arrived.from.map(|it| it.as_of(entry.family())),
+                from: arrived.from.map(|it| it.into_family(entry.family())),
                 ..arrived
             }),
         Some(Secured::Listener(_)) => Err(not_connected()),
