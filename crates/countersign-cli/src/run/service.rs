@@ -63,6 +63,7 @@ fn dress(
             let account = token.account().map_err(Error::from)?;
             output.acting(peer, token.principal(), &account);
             environment_of(&account, command);
+            countersign_sys::set_apart(command);
             Some(token)
         }
     };
