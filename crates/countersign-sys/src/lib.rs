@@ -31,6 +31,9 @@ pub use datagram::{
 mod exit;
 pub use exit::exit_at_once;
 
+mod program;
+pub use program::set_apart;
+
 mod readiness;
 pub use readiness::{Interest, ReadySet, has_error, wait};
 

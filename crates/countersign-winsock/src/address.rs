@@ -25,6 +25,18 @@ impl Address {
         }
     }
 
+    /// Gives an address the family of the socket that hears from it: a socket of IPv6 knows the
+    /// IPv4 ones as mapped ones (RFC 4291, section 2.5.5.2), and its program has room for no others.
+    pub(crate) fn into_family(self, family: c_int) -> Self {
+        match self {
+            Self::Ip(SocketAddr::V4(address)) if family == abi::AF_INET6 => {
+                let ip = address.ip().to_ipv6_mapped();
+                Self::Ip(SocketAddrV6::new(ip, address.port(), 0, 0).into())
+            }
+            other => other,
+        }
+    }
+
     /// Reads what Winsock calls a `sockaddr`.
     ///
     /// # Errors

@@ -52,7 +52,11 @@ pub(crate) unsafe fn receive(
         // SAFETY: the caller vouches.
         Some(Secured::Stream(stream)) => unsafe { from_stream(stream, into, flags, may_wait) },
         // SAFETY: the caller vouches.
-        Some(Secured::Datagram(socket)) => unsafe { from_peers(socket, into, flags, may_wait) },
+        Some(Secured::Datagram(socket)) => unsafe { from_peers(socket, into, flags, may_wait) }
+            .map(|arrived| Arrived {
+                from: arrived.from.map(|it| it.into_family(entry.family())),
+                ..arrived
+            }),
         Some(Secured::Listener(_)) => Err(not_connected()),
         None if entry.is_staged() => Err(not_connected()),
         None => plain_receive(entry, into, flags, may_wait),

@@ -21,8 +21,9 @@ use super::{DatagramOptions, IdentityFiles, KeytabOptions, PolicyOption, TrustOp
 ///
 /// With --impersonate the program of each client runs as the local account that the rules of the
 /// policy (account) choose for the client: with its user, groups and home, and nothing of this
-/// server's environment but the path and the language. Clients for whom nobody acts get none. This
-/// needs CAP_SETUID and CAP_SETGID.
+/// server's environment but the path and the language. It has a session of its own and no open
+/// files but the standard ones. Clients for whom nobody acts get none. This needs CAP_SETUID and
+/// CAP_SETGID.
 ///
 /// With --udp clients send datagrams (DTLS 1.2), and each has a plain UDP socket of its own to the
 /// service of --to, until both have been silent for --idle-ms. Those without a certificate are

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use countersign::rights::{Account, PeerToken};
+use countersign::rights::{Account, PeerToken, set_apart};
 use countersign::{Context, Error, TcpStream};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -63,6 +63,7 @@ fn dress(
             let account = token.account().map_err(Error::from)?;
             output.acting(peer, token.principal(), &account);
             environment_of(&account, command);
+            set_apart(command);
             Some(token)
         }
     };

@@ -59,6 +59,23 @@ fn a_program_runs_as_its_client() {
 }
 
 #[test]
+fn a_program_shares_neither_open_files_nor_a_session() {
+    on_stage("rights::a_program_shares_neither_open_files_nor_a_session", |_| {
+        let session = session();
+        session.write("of-the-server", b"what only the server may read");
+        let kept = std::fs::File::open(session.path("of-the-server")).unwrap();
+        rustix::io::fcntl_setfd(&kept, rustix::io::FdFlags::empty()).unwrap();
+        let look = "ls -l /proc/$$/fd; cut -d ' ' -f 1,6 /proc/$$/stat";
+        let server = serve(&session, &["sh", "-c", look]);
+        let connect = ["connect", "files/localhost", &server.at(), "--as", "alice@EXAMPLE.COM"];
+        let seen = session.run(&connect).success().text();
+        assert!(seen.contains(" 0 -> ") && !seen.contains("of-the-server"), "{seen}");
+        let (process, leader) = seen.lines().last().unwrap().split_once(' ').unwrap();
+        assert_eq!(process, leader, "the session is its own");
+    });
+}
+
+#[test]
 fn clients_for_whom_nobody_acts_get_nothing() {
     on_stage("rights::clients_for_whom_nobody_acts_get_nothing", |_| {
         let session = session();

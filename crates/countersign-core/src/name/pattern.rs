@@ -63,6 +63,20 @@ impl PeerPattern {
     }
 }
 
+impl PeerPattern {
+    /// Returns whether names of services that carry a realm are in the set because of that realm;
+    /// `*` means everybody, and says so.
+    pub(crate) fn speaks_of_realms(&self) -> bool {
+        match &self.0 {
+            Shape::Any => true,
+            Shape::Exactly(PeerName::Service(name)) | Shape::AnyClass(name) => {
+                name.realm().is_some()
+            }
+            _ => false,
+        }
+    }
+}
+
 impl From<PeerName> for PeerPattern {
     fn from(name: PeerName) -> Self {
         Self(Shape::Exactly(name))

@@ -152,7 +152,16 @@ type Captures<'n> = Vec<(String, &'n str)>;
 
 impl AccountPattern {
     /// Returns the captured parts of a name; `None` if the pattern does not speak of it.
+    ///
+    /// The name of a service in a realm is only in a pattern that states the realm: otherwise the
+    /// KDC of any realm that policy lets in could make names of our hosts, and choose an account.
     fn capture<'n>(&self, name: &'n PeerName) -> Option<Captures<'n>> {
+        if let PeerName::Service(service) = name
+            && service.realm().is_some()
+            && !matches!(&self.0, Shape::Set(pattern) if pattern.speaks_of_realms())
+        {
+            return None;
+        }
         match (&self.0, name) {
             (Shape::Set(pattern), name) => pattern.matches(name).then(Vec::new),
             (Shape::UserOf { user, realm }, PeerName::User(name)) => {
@@ -383,6 +392,11 @@ mod tests {
         check("host/{m}.example.com", "m-{m}", "web1.example.com", "m-web1");
         check("backup/{m}.example.com", "{m}", "host/web1.example.com", "-");
         check("backup/{m}.example.com", "{m}", "backup/a.web1.example.com", "-");
+        check("host/{m}.example.com", "m-{m}", "host/web1.example.com@PARTNER.COM", "-");
+        check("host/*.example.com", "hosts", "host/web1.example.com@PARTNER.COM", "-");
+        check("host/web1.example.com", "web", "host/web1.example.com@PARTNER.COM", "-");
+        check("host/web1.example.com@OURS", "web", "host/web1.example.com@PARTNER.COM", "-");
+        check("host/web1.example.com@OURS", "web", "host/web1.example.com@OURS", "web");
         check("alice@EXAMPLE.COM", "al", "alice@EXAMPLE.COM", "al");
         check("*@EXAMPLE.COM", "guest", "anyone@EXAMPLE.COM", "guest");
     }

@@ -65,6 +65,36 @@ fn a_peer_without_a_name_is_not_sent_to() {
 }
 
 #[test]
+fn a_socket_of_ipv6_hears_from_mapped_addresses() {
+    start();
+    let two = WSASocketW(abi::AF_INET6, abi::SOCK_DGRAM, 0, std::ptr::null(), 0, 0);
+    let both = 0_u32.to_ne_bytes();
+    // SAFETY: pointer and length are those of one object.
+    ok(unsafe {
+        countersign_ws_setsockopt(two, abi::IPPROTO_IPV6, abi::IPV6_V6ONLY, both.as_ptr(), 4)
+    });
+    ok(set_security(two));
+    ok(bind(two, "[::]:0"));
+    let at_two = SocketAddr::from(([127, 0, 0, 1], local(two).port()));
+    let (one, at_one) = secured();
+    ok(set_name(one, Some(at_two), NAME));
+    let mapped: SocketAddr = format!("[::ffff:127.0.0.1]:{}", at_one.port()).parse().unwrap();
+    ok(set_name(two, Some(mapped), NAME));
+    let sender = spawn(move || ok(send_to(one, b"mapped", at_two)));
+    let (mut into, mut from, mut length) = ([0; 16], [0_u8; 28], 28);
+    // SAFETY: pointers and lengths are those of objects.
+    let count = ok(unsafe {
+        countersign_ws_recvfrom(two, into.as_mut_ptr(), 16, 0, from.as_mut_ptr(), &mut length)
+    });
+    assert_eq!((count, length), (6, 28));
+    assert_eq!(from, *sockaddr(mapped));
+    assert_eq!(sender.join().unwrap(), 6);
+    for socket in [one, two] {
+        ok(close(socket));
+    }
+}
+
+#[test]
 fn overlapped_datagrams_wait_for_the_proof() {
     let ((one, at_one), (two, at_two)) = (secured(), secured());
     ok(set_name(one, Some(at_two), NAME));

@@ -75,6 +75,9 @@ mod thread;
 pub(crate) use thread::as_process;
 pub use thread::{Impersonation, assume, impersonated, is_impersonating, may_impersonate, revert};
 
+/// For programs that are started while a peer is impersonated.
+pub use countersign_sys::set_apart;
+
 mod token;
 pub(crate) use token::can_act_for;
 pub use token::{Claims, PeerToken, TokenKind};
