@@ -10,10 +10,7 @@ use crate::decode::QueryTemplate;
 use crate::encode::{QueryInfo, SecondInfo};
 use crate::entry::{Entry, Phase, Secured};
 use crate::failure::Failure;
-use crate::layout::{
-    SOCKET_INFO_CONNECTION_IMPERSONATED, SOCKET_SECURITY_PROTOCOL_DEFAULT,
-    SOCKET_SECURITY_PROTOCOL_IPSEC2,
-};
+use crate::layout::{SOCKET_SECURITY_PROTOCOL_DEFAULT, SOCKET_SECURITY_PROTOCOL_IPSEC2};
 use crate::token::{self, Token};
 use crate::{kernel, security};
 
@@ -109,7 +106,7 @@ impl Asked {
         answer: &QueryAnswer,
         tokens: impl FnOnce() -> (Option<PeerToken>, Option<PeerToken>),
     ) -> Result<Vec<u8>, Failure> {
-        let (application, machine) = tokens();
+        let (application, machine) = if self.access == 0 { (None, None) } else { tokens() };
         let ids = answer.ids();
         let refusal = answer.negotiation_error().map_or(0, |error| error.wsa().number());
         let second = SecondInfo {
@@ -123,14 +120,11 @@ impl Asked {
 
     fn encode(
         &self,
-        mut flags: u32,
+        flags: u32,
         application: Option<PeerToken>,
         machine: Option<PeerToken>,
         second: SecondInfo,
     ) -> Result<Vec<u8>, Failure> {
-        if application.as_ref().or(machine.as_ref()).is_some_and(PeerToken::is_impersonable) {
-            flags |= SOCKET_INFO_CONNECTION_IMPERSONATED;
-        }
         let protocol = if self.is_second {
             SOCKET_SECURITY_PROTOCOL_IPSEC2
         } else {
