@@ -1,12 +1,10 @@
 //! What an event loop must know of a datagram socket to wait for it by other means than its
 //! descriptor.
 
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use super::UdpSocket;
-use crate::core::fold;
 use crate::{Context, Error};
 
 impl UdpSocket {
@@ -39,10 +37,5 @@ impl UdpSocket {
     /// Sends what waits for room in the kernel, as much as it takes.
     pub(crate) fn push_outgoing(&self) -> Result<(), Error> {
         self.lock().flush(&self.socket, None).map_err(Error::io("send"))
-    }
-
-    /// Goes on until `peer` has proved who it is.
-    pub(crate) fn secured(&self, peer: SocketAddr) -> Result<(), Error> {
-        self.secure(self.lock(), fold(peer)).map(drop)
     }
 }

@@ -112,7 +112,7 @@ impl UdpSocket {
         looked_at(&self.context).await;
         match self.get_ref().connect(peer) {
             Err(error) if error.is_would_block() => {
-                self.retried(|socket| socket.secured(peer)).await
+                self.retried(crate::UdpSocket::finish_connect).await
             }
             other => other,
         }
