@@ -312,7 +312,7 @@ impl Records {
             let what = "a direction that is still open".to_owned();
             return Err(HandshakeError::NothingShared { what });
         }
-        self.sealer.seal_message(content::HANDSHAKE, &post::KEY_UPDATE_BOTH)?;
+        self.sealer.seal(content::HANDSHAKE, &post::KEY_UPDATE_BOTH)?;
         self.change_own_key()
     }
 
@@ -322,7 +322,7 @@ impl Records {
     ///
     /// [`HandshakeError::OurSide`] if that cannot be.
     pub(crate) fn refresh(&mut self) -> Result<(), HandshakeError> {
-        self.sealer.seal_message(content::HANDSHAKE, &post::KEY_UPDATE)?;
+        self.sealer.seal(content::HANDSHAKE, &post::KEY_UPDATE)?;
         self.change_own_key()
     }
 
@@ -339,7 +339,7 @@ impl Records {
         if !self.has_closed {
             self.has_closed = true;
             // The error is the same if it cannot be told.
-            let _ = self.sealer.seal_message(content::ALERT, &alert::fatal(code));
+            let _ = self.sealer.seal(content::ALERT, &alert::fatal(code));
         }
         self.failure = Some(error);
     }
@@ -353,7 +353,7 @@ impl Records {
     pub(crate) fn close(&mut self) {
         if !self.has_closed && self.failure.is_none() {
             self.has_closed = true;
-            if let Err(error) = self.sealer.seal_message(content::ALERT, &alert::CLOSE_NOTIFY) {
+            if let Err(error) = self.sealer.seal(content::ALERT, &alert::CLOSE_NOTIFY) {
                 self.failure = Some(error);
             }
         }

@@ -90,12 +90,8 @@ impl Sealer {
         Ok(count)
     }
 
-    /// Seals one record of another kind.
-    pub(super) fn seal_message(&mut self, kind: u8, body: &[u8]) -> Result<(), HandshakeError> {
-        self.seal(kind, body)
-    }
-
-    fn seal(&mut self, kind: u8, plain: &[u8]) -> Result<(), HandshakeError> {
+    /// Seals one record of this content type.
+    pub(super) fn seal(&mut self, kind: u8, plain: &[u8]) -> Result<(), HandshakeError> {
         if self.batch.capacity() == 0 {
             // A thread that is ending has none any more.
             self.batch = SPARE.try_with(Cell::take).unwrap_or_default();

@@ -334,7 +334,7 @@ fn what_no_peer_may_send_is_refused() {
         };
         talk.ours.sealer = super::Sealer::new(key(), u64::MAX, &[]);
         talk.ours.opener = super::Opener::new(key());
-        talk.ours.sealer.seal_message(kind, body).unwrap();
+        talk.ours.sealer.seal(kind, body).unwrap();
         let mut wire = Vec::new();
         talk.ours.transmit(&mut wire).unwrap();
         talk.to_us = wire;
@@ -420,8 +420,8 @@ fn data_in_the_middle_of_a_message_gives_no_byte_whatever_the_room() {
         };
         talk.ours.sealer = super::Sealer::new(key(), u64::MAX, &[]);
         talk.ours.opener = super::Opener::new(key());
-        talk.ours.sealer.seal_message(22, &[24, 0]).unwrap();
-        talk.ours.sealer.seal_message(23, b"12345678").unwrap();
+        talk.ours.sealer.seal(22, &[24, 0]).unwrap();
+        talk.ours.sealer.seal(23, b"12345678").unwrap();
         let mut wire = Vec::new();
         talk.ours.transmit(&mut wire).unwrap();
         let mut into = vec![0; room];
