@@ -42,6 +42,11 @@ impl StatedNames {
         Ok(Self { names: san::read(certificate)?, constrained })
     }
 
+    /// Returns how many names there are, of whatever kind.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
     /// Returns the proof of `asked`.
     ///
     /// # Errors

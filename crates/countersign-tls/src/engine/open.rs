@@ -13,8 +13,8 @@ impl Engine {
     ///
     /// As [`Self::open_from`].
     pub fn open(&mut self, into: &mut [u8]) -> Result<Opened, HandshakeError> {
-        // With no bytes nobody asks for the time.
-        let now = Timestamp::from_secs(0);
+        // There are no bytes but those that came then.
+        let now = self.heard;
         self.open_from(&mut [], into, now).map(|(_, opened)| opened)
     }
 
@@ -44,7 +44,13 @@ impl Engine {
         if let Link::Buffered(_) = self.link {
             return self.open_buffered(wire, into, now);
         }
-        match (self.open_records(wire, into), &self.phase) {
+        let opened = self.open_records(wire, into);
+        if let Link::Records(records) = &self.link
+            && records.has_ticket()
+        {
+            self.keep_ticket(now);
+        }
+        match (opened, &self.phase) {
             (Ok((_, Opened::Starved)), Phase::Failed(error)) => Err(error.clone()),
             (Err(error), _) => Err(self.fail(error)),
             (opened, _) => opened,

@@ -35,6 +35,8 @@ pub(super) struct Sealer {
     /// Records that wait to be sent, of which `sent` bytes have gone.
     batch: Vec<u8>,
     sent: usize,
+    /// What waits is not worth a packet of its own: it goes with what is sealed next.
+    is_held_back: bool,
     /// Plaintext in the batch.
     plain: usize,
     /// Plaintext sealed so far, as long as that matters.
@@ -44,12 +46,18 @@ pub(super) struct Sealer {
 impl Sealer {
     /// Seals with `key` until it has protected `limit` records, and sends `waiting` first.
     pub(super) fn new(key: Key, limit: u64, waiting: &[u8]) -> Self {
-        Self { key, limit, batch: waiting.to_vec(), sent: 0, plain: 0, early: 0 }
+        let batch = waiting.to_vec();
+        Self { key, limit, batch, sent: 0, is_held_back: false, plain: 0, early: 0 }
     }
 
-    /// Returns whether nothing waits to be sent.
+    /// Lets what waits go with what is sealed next, and not before.
+    pub(super) fn hold_back(&mut self) {
+        self.is_held_back = true;
+    }
+
+    /// Returns whether nothing waits to be sent, or only what is held back.
     pub(super) fn is_empty(&self) -> bool {
-        self.batch.is_empty()
+        self.batch.is_empty() || self.is_held_back
     }
 
     /// Forgets what waits, if application data is in it; returns whether there was any. Nothing can
@@ -108,6 +116,7 @@ impl Sealer {
         match self.key.seal(&header, inner) {
             Ok(tag) => {
                 self.batch.extend_from_slice(tag.as_ref());
+                self.is_held_back = false;
                 Ok(())
             }
             Err(error) => {
@@ -121,7 +130,7 @@ impl Sealer {
     /// Sends what waits, as much as `wire` takes in one call.
     pub(super) fn transmit(&mut self, wire: &mut dyn io::Write) -> io::Result<usize> {
         let waiting = self.batch.get(self.sent..).unwrap_or_default();
-        if waiting.is_empty() {
+        if waiting.is_empty() || self.is_held_back {
             return Ok(0);
         }
         let count = wire.write(waiting)?.min(waiting.len());
