@@ -183,7 +183,7 @@ impl Engine {
         let link = made.map_err(|error| from_rustls(&error))?;
         let mut engine = Self::new(link, true, question, offer);
         engine.resuming = resumes.map(Resuming::new);
-        engine.keep(outcome);
+        let _none_refused = engine.keep(outcome);
         // The greeting.
         engine.process(now)?;
         Ok(engine)
@@ -294,12 +294,14 @@ impl Engine {
             let incoming = std::mem::take(&mut self.incoming);
             return self.feed(&incoming, now).map(drop);
         }
-        let carried = self.carried();
-        let Link::Handshake(handshake) = &mut self.link else { return Ok(()) };
-        let incoming = &mut self.incoming;
-        let (progress, outcome) =
-            scope::enter(Some(&self.question), now, carried, || handshake.process(incoming));
-        let refusal = self.keep(outcome);
+        if !matches!(self.link, Link::Handshake(_)) {
+            return Ok(());
+        }
+        let (progress, refusal) = self.within(now, |link, incoming| match link {
+            Link::Handshake(handshake) => Some(handshake.process(incoming)),
+            _ => None,
+        });
+        let Some(progress) = progress else { return Ok(()) };
         self.incoming.drain(..progress.used);
         progress.result.map_err(|error| {
             let error = refusal.unwrap_or_else(|| self.explain(&error));
@@ -330,16 +332,12 @@ impl Engine {
     fn feed(&mut self, mut wire: &[u8], now: Timestamp) -> Result<usize, HandshakeError> {
         let offered = wire.len();
         while !wire.is_empty() {
-            let carried = self.carried();
-            let Link::Buffered(connection) = &mut self.link else { break };
-            match connection.read_tls(&mut wire) {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {}
-            }
-            let question = (self.phase == Phase::Handshaking).then_some(&self.question);
-            let (state, outcome) =
-                scope::enter(question, now, carried, || connection.process_new_packets());
-            let refusal = self.keep(outcome);
+            let (state, refusal) = self.within(now, |link, _| {
+                let Link::Buffered(connection) = link else { return None };
+                let count = connection.read_tls(&mut wire).unwrap_or(0);
+                (count > 0).then(|| connection.process_new_packets())
+            });
+            let Some(state) = state else { break };
             match state {
                 Ok(state) if state.plaintext_bytes_to_read() > 0 => break,
                 Ok(_) => {}

@@ -9,7 +9,7 @@ use countersign_core::{HandshakeError, Timestamp};
 use rustls::HandshakeKind;
 use rustls_pki_types::CertificateDer;
 
-use super::{Engine, Link};
+use super::{Engine, Link, Phase};
 use crate::resumption::Session;
 use crate::scope::{self, Outcome};
 use crate::verify::Verifier;
@@ -31,8 +31,22 @@ impl Resuming {
 }
 
 impl Engine {
-    /// Takes what earlier calls of the handshake have left, for the next one.
-    pub(super) fn carried(&mut self) -> Outcome {
+    /// Lets rustls work on a connection, which asks its question as long as it is in the handshake.
+    /// Returns why a verifier refused, too, if it did.
+    pub(super) fn within<T>(
+        &mut self,
+        now: Timestamp,
+        work: impl FnOnce(&mut Link, &mut [u8]) -> T,
+    ) -> (T, Option<HandshakeError>) {
+        let carried = self.carried();
+        let question = (self.phase == Phase::Handshaking).then_some(&self.question);
+        let (link, incoming) = (&mut self.link, &mut self.incoming);
+        let (done, outcome) = scope::enter(question, now, carried, || work(link, incoming));
+        (done, self.keep(outcome))
+    }
+
+    /// Takes what earlier calls of the handshake have left.
+    fn carried(&mut self) -> Outcome {
         let session = self.resuming.as_ref().and_then(|resuming| resuming.session.as_ref());
         Outcome {
             answer: self.answer.take(),
