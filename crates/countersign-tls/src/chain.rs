@@ -255,6 +255,19 @@ impl KnownChains {
     }
 }
 
+#[cfg(test)]
+impl KnownChains {
+    /// Forgets all.
+    pub(crate) fn forget(&self) {
+        *self.0.lock().unwrap() = Recent::new(MOST);
+    }
+
+    /// Returns how many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
 /// Returns from when all certificates of a path are good, and until when, both ends included
 /// (RFC 5280 section 4.1.2.5); the anchor's dates count for nothing, as in webpki.
 fn window(leaf: &X509Certificate<'_>, path: &VerifiedPath<'_>) -> Option<(Timestamp, Timestamp)> {
@@ -281,3 +294,6 @@ fn has_name_constraints(issuer: &CertificateDer<'_>) -> bool {
             || matches!(extension.parsed_extension(), ParsedExtension::NameConstraints(_))
     })
 }
+
+#[cfg(test)]
+mod tests;

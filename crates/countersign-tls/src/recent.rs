@@ -45,6 +45,12 @@ impl<K: Clone + Eq + Hash, V> Recent<K, V> {
         self.entries.insert(key, Entry { value, used: self.uses });
     }
 
+    /// Returns how many there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Takes a value away.
     pub(crate) fn remove(&mut self, key: &K) {
         self.entries.remove(key);

@@ -46,8 +46,7 @@ impl Verifier {
         let chain = match known {
             Some(chain) => chain,
             None => {
-                let fresh =
-                    VerifiedChain::verify(&self.anchors, usage, leaf, intermediates, now)?;
+                let fresh = VerifiedChain::verify(&self.anchors, usage, leaf, intermediates, now)?;
                 let fresh = Arc::new(fresh);
                 self.known.remember(&fresh);
                 fresh
@@ -58,12 +57,14 @@ impl Verifier {
 
     /// Returns a chain that has been verified before and is still good; of one that is not, or not
     /// yet, nothing is known.
-    pub(crate) fn known(
-        &self,
-        digest: &ChainDigest,
-        now: Timestamp,
-    ) -> Option<Arc<VerifiedChain>> {
+    pub(crate) fn known(&self, digest: &ChainDigest, now: Timestamp) -> Option<Arc<VerifiedChain>> {
         self.known.find(digest).filter(|chain| chain.is_good_at(now))
+    }
+
+    /// Forgets which chains it has found good.
+    #[cfg(test)]
+    pub(crate) fn forget(&self) {
+        self.known.forget();
     }
 
     /// Judges a chain for the question of the connection under way, and leaves the finding.
@@ -73,15 +74,13 @@ impl Verifier {
         intermediates: &[CertificateDer<'_>],
     ) -> Result<(), Error> {
         let found = match (scope::question(), scope::now()) {
-            (Some(question), Some(now)) => {
-                match self.ask(&question, leaf, intermediates, now) {
-                    Err(verdict) if question.defers() => {
-                        scope::defer(verdict);
-                        return Ok(());
-                    }
-                    found => found,
+            (Some(question), Some(now)) => match self.ask(&question, leaf, intermediates, now) {
+                Err(verdict) if question.defers() => {
+                    scope::defer(verdict);
+                    return Ok(());
                 }
-            }
+                found => found,
+            },
             _ => Err(HandshakeError::OurSide { what: "no question was asked".to_owned() }),
         };
         let result = found.as_ref().map(|_| ()).map_err(to_rustls);
@@ -109,7 +108,11 @@ pub fn verify_peer(
 }
 
 /// Says why webpki refuses a chain.
-pub(crate) fn refusal(error: webpki::Error, leaf: &X509Certificate<'_>, now: Timestamp) -> HandshakeError {
+pub(crate) fn refusal(
+    error: webpki::Error,
+    leaf: &X509Certificate<'_>,
+    now: Timestamp,
+) -> HandshakeError {
     let time = |time: UnixTime| Timestamp::from_secs(time.as_secs());
     match error {
         webpki::Error::CertExpired { not_after, .. } => {

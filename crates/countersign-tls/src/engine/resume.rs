@@ -69,7 +69,8 @@ impl Engine {
 
     /// Returns whether rustls has resumed a session; false as long as that is open.
     fn is_resumed(&self) -> bool {
-        self.link.common().and_then(|common| common.handshake_kind()) == Some(HandshakeKind::Resumed)
+        self.link.common().and_then(|common| common.handshake_kind())
+            == Some(HandshakeKind::Resumed)
     }
 
     /// Judges the peer of a handshake that is over, if it resumed a session. Of every other one the

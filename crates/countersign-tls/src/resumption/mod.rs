@@ -25,6 +25,9 @@ pub(crate) use store::SessionStore;
 mod ticketer;
 pub(crate) use ticketer::Ticketer;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use countersign_core::{Asked, ClientCertificates, HandshakeError, Timestamp};

@@ -96,9 +96,7 @@ impl Ticketer {
             .or_else(|| previous.and_then(|previous| previous.decrypt(ticket)))
             .map(Zeroizing::new)?;
         let (session, plain) = read(&whole)?;
-        session
-            .may_go_on(&self.verifier, &question, now)
-            .then(|| (session, plain.to_vec()))
+        session.may_go_on(&self.verifier, &question, now).then(|| (session, plain.to_vec()))
     }
 }
 
@@ -110,9 +108,9 @@ fn session_of_connection() -> Option<Session> {
         // Whether it is resumed has not been settled.
         (Some(_), _) => None,
         (None, Some(session)) => Some(session),
-        (None, None) => scope::with_answer(|answer| {
-            Session::of_full_handshake(&question, answer, now)
-        })?,
+        (None, None) => {
+            scope::with_answer(|answer| Session::of_full_handshake(&question, answer, now))?
+        }
     }
 }
 

@@ -51,7 +51,8 @@ fn session_of_one_name_is_none_of_another() {
 #[test]
 fn wrong_name_is_refused_after_a_session_of_the_right_one() {
     let issued = ROOT.issue(Leaf::new().service("postgres", HOST));
-    let mut town = Town::new(&Scene::new(&ROOT).server_shows(&issued).asking("postgres/db1.example.com"));
+    let mut town =
+        Town::new(&Scene::new(&ROOT).server_shows(&issued).asking("postgres/db1.example.com"));
     town.meets_in_full();
     town.asks("http/db1.example.com");
     town.refuses(["WrongPeer", "RefusedByPeer"]);

@@ -148,8 +148,7 @@ fn names(evidence: &Evidence) -> Vec<String> {
 /// Where the extension of this type lies in a greeting, without its type and length (RFC 8446
 /// section 4.1.2).
 fn extension(greeting: &[u8], wanted: u16) -> Option<std::ops::Range<usize>> {
-    let number =
-        |at: usize| usize::from(u16::from_be_bytes([greeting[at], greeting[at + 1]]));
+    let number = |at: usize| usize::from(u16::from_be_bytes([greeting[at], greeting[at + 1]]));
     // Record and message headers, version, random; then what has a length of its own.
     let mut at = 5 + 4 + 2 + 32;
     at += 1 + usize::from(greeting[at]);
@@ -247,8 +246,7 @@ fn a_clock_that_was_set_back_leads_to_full_handshakes() {
     let mut pair = Pair::new(client, server, town.now);
     assert!(pair.handshake().server.unwrap().is_resumed());
     let client = town.client();
-    let mut pair =
-        Pair::new(client, town.server(), Timestamp::from_secs(town.now.as_secs() - 1));
+    let mut pair = Pair::new(client, town.server(), Timestamp::from_secs(town.now.as_secs() - 1));
     pair.handshake().server.unwrap();
     assert!(!pair.server.secured.as_ref().unwrap().is_resumed());
 }

@@ -1,7 +1,7 @@
 //! Whom a server lets in with a session: whom it would let in without.
 
-use countersign_core::AskedFrom;
 use countersign_core::Asked;
+use countersign_core::AskedFrom;
 use countersign_lab::{Leaf, Scene};
 
 use crate::{CLIENT, HOST, HOUR, NONE, REQUEST, REQUIRE, ROOT, Town, both, names, scene};

@@ -45,8 +45,7 @@ fn our_client_resumes_with_a_stranger() {
         let config = Arc::new(config);
         let town = Town::new(&scene());
         for expected in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
-            let mut pair =
-                Pair::new(town.client(), Stranger::server(config.clone()), town.now);
+            let mut pair = Pair::new(town.client(), Stranger::server(config.clone()), town.now);
             let ending = pair.handshake();
             assert_eq!(ending.server.unwrap(), expected);
             let evidence = ending.client.unwrap();

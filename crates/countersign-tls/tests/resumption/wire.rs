@@ -5,11 +5,13 @@ use std::sync::Arc;
 use countersign_core::HandshakeError;
 use countersign_lab::{End, Leaf, Pair, Stranger};
 use countersign_tls::Engine;
-use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::ClientConfig;
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::version::TLS13;
 
-use crate::{CLIENT, HOST, NONE, REQUIRE, ROOT, Town, both, offers_session, scene, ticket, variant};
+use crate::{
+    CLIENT, HOST, NONE, REQUIRE, ROOT, Town, both, offers_session, scene, ticket, variant,
+};
 
 /// Takes what an engine has to say.
 fn said(engine: &mut Engine) -> Vec<u8> {
@@ -106,8 +108,7 @@ fn stolen_ticket_is_worth_nothing_without_its_secret() {
 fn stolen_ticket_of_an_anonymous_client_neither() {
     // All of these tickets have one size.
     let town = Town::new(&scene().server_policy(NONE));
-    let config =
-        Arc::new(Stranger::client_config(&ROOT, None, default_provider(), &[&TLS13]));
+    let config = Arc::new(Stranger::client_config(&ROOT, None, default_provider(), &[&TLS13]));
     town.meets_in_full();
     let hers = said(&mut town.client());
     let mut own = greeting_of_stranger(&town, &config);
