@@ -59,7 +59,7 @@ impl ClientConfig {
             proving.client_auth_cert_resolver = withhold::resolver(credential);
         }
         let is_lax = policy.allows_tls12();
-        let resumes = resumes(policy).then_some(verifier);
+        let resumes = policy.resumes().then_some(verifier);
         if let Some(verifier) = &resumes {
             let store = Arc::new(SessionStore::new(verifier.clone()));
             plain.resumption = Resumption::store(store).tls12_resumption(Tls12Resumption::Disabled);
@@ -90,7 +90,7 @@ impl ServerConfig {
     pub fn new(policy: &Policy, anchors: &TrustAnchors, credential: &Credential) -> Self {
         let verifier = Arc::new(Verifier::new(anchors.clone()));
         let mut plain = server(server_builder(versions(policy)), &verifier, credential);
-        let resumes = resumes(policy).then_some(verifier);
+        let resumes = policy.resumes().then_some(verifier);
         if let Some(verifier) = &resumes {
             plain.ticketer = Arc::new(Ticketer::new(verifier.clone()));
             plain.send_tls13_tickets = TICKETS;
@@ -160,12 +160,6 @@ fn versions(policy: &Policy) -> &'static [&'static SupportedProtocolVersion] {
 
 /// How many tickets a server gives with each connection: the next one uses it, and brings another.
 const TICKETS: usize = 1;
-
-/// Returns whether sessions are resumed. Where TLS 1.2 may come out of a handshake they are not:
-/// what is old and rare gets a full one each time.
-fn resumes(policy: &Policy) -> bool {
-    policy.allows_resumption() && !policy.allows_tls12()
-}
 
 /// Proofs inside the connection are bound to it by the exporter of TLS 1.3 (RFC 9266).
 const TLS13_ONLY: &[&SupportedProtocolVersion] = &[&TLS13];

@@ -331,9 +331,10 @@ impl Policy {
         self.danger_allow_tls12.unwrap_or(false) && !self.require.tls13
     }
 
-    /// Returns whether a TLS 1.3 connection may go on from the proof of an earlier one.
-    pub fn allows_resumption(&self) -> bool {
-        self.resumption.unwrap_or(true)
+    /// Returns whether a TLS 1.3 connection may go on from the proof of an earlier one. Where TLS
+    /// 1.2 is allowed none does: what is old and rare gets a full handshake each time.
+    pub fn resumes(&self) -> bool {
+        self.resumption.unwrap_or(true) && !self.allows_tls12()
     }
 
     /// Returns what servers ask of their clients.
