@@ -52,7 +52,7 @@ pub(crate) const TESTS: &[&str] = &[
 ];
 
 /// Debian packages of those beside whom `bench` measures us; nothing else needs them.
-pub(crate) const PEERS: &[&str] = &["haproxy", "stunnel4"];
+pub(crate) const PEERS: &[&str] = &["haproxy", "libnginx-mod-stream", "nginx", "stunnel4"];
 
 /// Judges licences, bans and sources; another version may read `deny.toml` differently.
 const CARGO_DENY: &str = "0.20.2";

@@ -9,9 +9,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use countersign_lab::free_port;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::material::{HOST, Material};
 use crate::peers::Peer;
+
+/// Where Debian puts what lets nginx carry anything (package libnginx-mod-stream).
+const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
 /// How long a program may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -52,7 +56,9 @@ impl Tunnel {
             Peer::Tcp => return Ok(Self { entry: sink, ends: Vec::new() }),
             Peer::Countersign => places.countersign()?,
             Peer::Haproxy => places.haproxy()?,
+            Peer::Nginx => places.nginx()?,
             Peer::Stunnel => places.stunnel()?,
+            Peer::TokioRelay => places.relay()?,
             other => return Err(io::Error::other(format!("{other} is no tunnel"))),
         };
         let at = &material.at;
@@ -62,8 +68,17 @@ impl Tunnel {
     }
 
     /// Returns the process ids of both ends.
-    pub(crate) fn ends(&self) -> Vec<u32> {
-        self.ends.iter().map(|end| end.child.id()).collect()
+    ///
+    /// # Errors
+    ///
+    /// That an end is no longer there.
+    pub(crate) fn ends(&self) -> io::Result<Vec<u32>> {
+        let mut ids = Vec::new();
+        for end in &self.ends {
+            ids.push(end.child.id());
+            ids.extend(children(end.child.id())?);
+        }
+        Ok(ids)
     }
 }
 
@@ -115,6 +130,48 @@ impl Places<'_> {
         Ok((command("haproxy-server.cfg", server)?, command("haproxy-client.cfg", client)?))
     }
 
+    fn nginx(&self) -> io::Result<(Command, Command)> {
+        let program = installed("nginx", "nginx")?;
+        let Self { material, entry, middle, sink } = self;
+        let (chain, key, root) =
+            (material.chain.display(), material.key.display(), material.root.display());
+        let server = format!(
+            "listen {middle} ssl; ssl_certificate {chain}; ssl_certificate_key {key};\n  \
+             ssl_protocols TLSv1.3; proxy_pass {sink};"
+        );
+        let client = format!(
+            "listen {entry}; proxy_pass {middle}; proxy_ssl on; proxy_ssl_protocols TLSv1.3;\n  \
+             proxy_ssl_verify on; proxy_ssl_trusted_certificate {root};\n  \
+             proxy_ssl_name {HOST}; proxy_ssl_server_name on;"
+        );
+        let command = |side: &str, what: String| {
+            let pid = material.at.join(format!("nginx-{side}.pid"));
+            let text = format!(
+                "load_module {NGINX_STREAM};\ndaemon off;\nworker_processes auto;\npid {};\n\
+                 error_log stderr error;\nevents {{ worker_connections 8000; }}\n\
+                 stream {{ server {{\n  {what}\n}} }}\n",
+                pid.display()
+            );
+            let mut command = Command::new(&program);
+            command.arg("-p").arg(&material.at).args(["-e", "stderr", "-c"]);
+            command.arg(written(material, &format!("nginx-{side}.conf"), text)?);
+            Ok::<_, io::Error>(command)
+        };
+        Ok((command("server", server)?, command("client", client)?))
+    }
+
+    /// This program, as one end or the other.
+    fn relay(&self) -> io::Result<(Command, Command)> {
+        let program = std::env::current_exe()?;
+        let command = |side: &str, listen: SocketAddr, to: SocketAddr| {
+            let mut command = Command::new(&program);
+            command.args(["--child", "relay", side]).arg(&self.material.at);
+            command.args([listen.to_string(), to.to_string()]);
+            command
+        };
+        Ok((command("server", self.middle, self.sink), command("client", self.entry, self.middle)))
+    }
+
     fn stunnel(&self) -> io::Result<(Command, Command)> {
         let program = installed("stunnel4", "stunnel4")?;
         let Self { material, entry, middle, sink } = self;
@@ -163,10 +220,26 @@ impl End {
 
 impl Drop for End {
     fn drop(&mut self) {
+        // Some have others do the work, who would go on without them.
+        let workers = children(self.child.id()).unwrap_or_default();
         // It may have ended by itself, which is as good.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for worker in workers.into_iter().filter_map(|id| Pid::from_raw(id.try_into().ok()?)) {
+            let _ = kill_process(worker, Signal::KILL);
+        }
     }
+}
+
+/// Returns the processes that a process has started and that are still there (proc(5),
+/// `/proc/pid/task/tid/children`).
+fn children(id: u32) -> io::Result<Vec<u32>> {
+    let mut ids = Vec::new();
+    for task in fs::read_dir(format!("/proc/{id}/task"))? {
+        let text = fs::read_to_string(task?.path().join("children"))?;
+        ids.extend(text.split_whitespace().filter_map(|id| id.parse::<u32>().ok()));
+    }
+    Ok(ids)
 }
 
 /// Finds a program, also where a user's path does not lead.
