@@ -18,5 +18,7 @@ mod relays;
 mod rights;
 mod serve;
 mod session;
+mod stopping;
 mod terminal;
+mod tunnels;
 mod usage;
