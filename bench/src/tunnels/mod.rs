@@ -6,7 +6,7 @@ mod load;
 mod processes;
 mod relay;
 
-pub(crate) use processes::version;
+pub(crate) use processes::versions;
 pub(crate) use relay::relay;
 
 use std::io;

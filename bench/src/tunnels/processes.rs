@@ -14,8 +14,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::material::{HOST, Material};
 use crate::peers::Peer;
 
-/// Where Debian puts what lets nginx carry anything (package libnginx-mod-stream).
-const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+/// Where Debian puts nginx, and what lets it carry streams (package libnginx-mod-stream).
+const NGINX: &str = "usr/sbin/nginx";
+const NGINX_STREAM: &str = "usr/lib/nginx/modules/ngx_stream_module.so";
 
 /// How long a program may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -131,7 +132,8 @@ impl Places<'_> {
     }
 
     fn nginx(&self) -> io::Result<(Command, Command)> {
-        let program = installed("nginx", "nginx")?;
+        let root = nginx()?;
+        let (program, stream) = (root.join(NGINX), root.join(NGINX_STREAM));
         let Self { material, entry, middle, sink } = self;
         let (chain, key, root) =
             (material.chain.display(), material.key.display(), material.root.display());
@@ -147,9 +149,10 @@ impl Places<'_> {
         let command = |side: &str, what: String| {
             let pid = material.at.join(format!("nginx-{side}.pid"));
             let text = format!(
-                "load_module {NGINX_STREAM};\ndaemon off;\nworker_processes auto;\npid {};\n\
+                "load_module {};\ndaemon off;\nworker_processes auto;\npid {};\n\
                  error_log stderr error;\nevents {{ worker_connections 8000; }}\n\
                  stream {{ server {{\n  {what}\n}} }}\n",
+                stream.display(),
                 pid.display()
             );
             let mut command = Command::new(&program);
@@ -252,12 +255,37 @@ fn installed(program: &str, package: &str) -> io::Result<PathBuf> {
     })
 }
 
-/// Returns what a program says of its version in its first line, or why there is none.
-pub(crate) fn version(program: &str, package: &str, flag: &str) -> io::Result<String> {
-    let output = Command::new(installed(program, package)?).arg(flag).output()?;
+/// Finds the folder below which nginx is: where `cargo xtask bench` has unpacked it beside us, or
+/// where it is installed.
+fn nginx() -> io::Result<PathBuf> {
+    let ours = std::env::current_exe()?;
+    let unpacked = ours.ancestors().nth(2).map(|target| target.join("tools/nginx"));
+    let mut places = unpacked.into_iter().chain([PathBuf::from("/")]);
+    let has_both = |root: &PathBuf| [NGINX, NGINX_STREAM].iter().all(|it| root.join(it).is_file());
+    places.find(has_both).ok_or_else(|| {
+        io::Error::other(
+            "nginx is not there (Debian packages nginx and libnginx-mod-stream, which \
+             `cargo xtask bench` unpacks)",
+        )
+    })
+}
+
+/// Returns which versions of others there are, or why there is none.
+pub(crate) fn versions() -> [(&'static str, io::Result<String>); 3] {
+    let of = |program: io::Result<PathBuf>, flag| version(&program?, flag);
+    [
+        ("haproxy", of(installed("haproxy", "haproxy"), "-v")),
+        ("nginx", of(nginx().map(|root| root.join(NGINX)), "-v")),
+        ("stunnel4", of(installed("stunnel4", "stunnel4"), "-version")),
+    ]
+}
+
+/// Returns what a program says of its version in its first line.
+fn version(program: &Path, flag: &str) -> io::Result<String> {
+    let output = Command::new(program).arg(flag).output()?;
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
-    let mut words = said.split_whitespace();
+    let mut words = said.split(|it: char| it.is_whitespace() || it == '/');
     let version = words.find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
     version.map(str::to_owned).ok_or_else(|| io::Error::other("it does not say its version"))
 }

@@ -15,7 +15,7 @@ pub(crate) enum Failure {
     Library(Error),
     /// A host has no address.
     Lookup { host: String, source: io::Error },
-    /// Neither side of a tunnel has sent anything for too long.
+    /// Nothing has gone through a tunnel for too long.
     Silent { after: Duration },
     /// This command was stopped before a connection had ended.
     Stopped,
@@ -101,7 +101,7 @@ impl fmt::Display for Failure {
             }
             Self::Lookup { host, source } => write!(f, "cannot look up {host}: {source}"),
             Self::Silent { after } => {
-                write!(f, "neither side has sent anything for {} ms", after.as_millis())
+                write!(f, "nothing has gone through for {} ms", after.as_millis())
             }
             Self::Stopped => {
                 f.write_str("this command was stopped before the connection had ended")

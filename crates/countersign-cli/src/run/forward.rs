@@ -4,11 +4,11 @@ use std::net::{SocketAddr, TcpListener as BlockingListener};
 use std::sync::Arc;
 
 use countersign::Context;
-use tokio::net::{TcpListener as PlainListener, TcpStream as PlainStream};
+use tokio::net::TcpListener as PlainListener;
 use tokio::time::sleep;
 
 use super::serve::{PAUSE, is_exhausted};
-use super::tunnel::{self, Called, End, Trouble, Tunnels, dial_peer, join};
+use super::tunnel::{self, Called, End, PlainEnd, Trouble, Tunnels, dial_peer, join};
 use super::{datagrams, dial, host};
 use crate::exit::Verdict;
 use crate::failure::Failure;
@@ -45,6 +45,7 @@ pub(super) fn run(request: &Forward, output: &Output) -> Result<Verdict, Failure
         tunnels.output.forwarding(local, &way.dial.address.to_string(), &way.dial.name);
         loop {
             let place = tunnels.place().await;
+            tunnels.may_write().await;
             let (plain, from) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) if is_exhausted(&error) => {
@@ -56,8 +57,9 @@ pub(super) fn run(request: &Forward, output: &Output) -> Result<Verdict, Failure
                 Err(error) if error.raw_os_error().is_some_and(is_lost) => continue,
                 Err(error) => return Err(Failure::io("accept")(error)),
             };
-            let way = Arc::clone(&way);
-            tunnels.carry(place, from, |tunnels| forward(way, plain, from, tunnels));
+            // Cut from here on, unless it ends as it should.
+            let (plain, way) = (End::new(plain), Arc::clone(&way));
+            tunnels.carry(place, from, move |tunnels| forward(way, plain, from, tunnels));
         }
     })
 }
@@ -81,14 +83,14 @@ struct Way {
 
 async fn forward(
     way: Arc<Way>,
-    plain: PlainStream,
+    mut plain: PlainEnd,
     from: SocketAddr,
     tunnels: Arc<Tunnels>,
 ) -> Result<(), Trouble> {
-    // Cut if nobody proves that name: not a byte, and not an end that could be taken for an empty
-    // answer.
-    let mut plain = End::new(plain);
-    let mut secured = dial_peer(&way.context, &way.dial).await.map_err(Trouble::Refused)?;
+    // Boxed, so that the memory is given back: a handshake needs four times as much as what follows.
+    let dialled = Box::pin(dial_peer(&way.context, &way.dial)).await;
+    // Refused, the program gets not a byte, and no end that could be taken for an empty answer.
+    let mut secured = dialled.map_err(Trouble::Refused)?;
     tunnels.output.accepted(from, secured.evidence());
     let called = Called { plain: "the program", secured: "the peer" };
     join(&mut plain, &mut secured, called, &tunnels).await.map_err(Trouble::Broken)

@@ -104,7 +104,7 @@ fn tunnels(
     output: &Output,
 ) -> Result<Verdict, Failure> {
     let (most, patience) = (request.max_connections, request.patience);
-    let handshakes = context.policy().limits().handshakes;
+    let handshakes = context.limits().handshakes;
     let addresses = request.listen.resolve()?;
     let (name, is_once) = (request.name.clone(), request.is_once);
     tunnel::run(most, handshakes, patience, output, move |tunnels| async move {
@@ -112,20 +112,21 @@ fn tunnels(
         tunnels.output.listening(listener.local_addr(), &name);
         let behind = Arc::new(Behind { plain, context });
         if is_once {
-            let (client, peer) = next_client(&listener, &tunnels.output).await?;
+            let (client, peer) = next_client(&listener, &tunnels).await?;
             tunnels.output.accepted(peer, client.evidence());
             return behind.serve(client, &tunnels).await.map(|()| Verdict::AsExpected);
         }
         // Handshakes advance where somebody accepts, so that there is one on each core.
+        let cores = thread::available_parallelism().map_or(1, usize::from);
         let listener = Arc::new(listener);
         let mut accepting = JoinSet::new();
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+        for _ in 0..cores.min(ACCEPTING) {
             let (listener, behind, tunnels) = (listener.clone(), behind.clone(), tunnels.clone());
             accepting.spawn(async move {
                 loop {
                     // Before the next client is taken: at the bound, clients wait.
                     let place = tunnels.place().await;
-                    let (client, peer) = match next_client(&listener, &tunnels.output).await {
+                    let (client, peer) = match next_client(&listener, &tunnels).await {
                         Ok(accepted) => accepted,
                         Err(why) => return why,
                     };
@@ -177,9 +178,11 @@ impl Behind {
 /// Waits for a client that is who it must be, and logs those that are not.
 async fn next_client(
     listener: &TunnelListener,
-    output: &Output,
+    tunnels: &Tunnels,
 ) -> Result<(SecuredEnd, SocketAddr), Failure> {
+    let output = &tunnels.output;
     loop {
+        tunnels.may_write().await;
         match listener.next_event().await {
             Ok(TunnelIncoming::Accepted(stream, peer)) => return Ok((End::new(stream), peer)),
             Ok(TunnelIncoming::Refused(refusal)) => refused(refusal, output),
@@ -204,6 +207,9 @@ pub(super) fn is_exhausted(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
+
+/// How many accept at once at most: each of them is woken for each step of a handshake.
+const ACCEPTING: usize = 8;
 
 /// How long to wait for them.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);

@@ -41,7 +41,7 @@ impl Tunnel {
 
     /// Checks that neither side takes it for an end.
     #[track_caller]
-    fn is_cut(mut self) {
+    fn expect_cut(mut self) {
         let error = self.client.read(&mut [0]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         assert_eq!(self.service.outcome(), Err(ErrorKind::ConnectionReset));
@@ -58,7 +58,7 @@ fn a_tunnel_that_is_killed_is_no_end_for_either_side() {
     for victim in [|tunnel: &Tunnel| tunnel.forward.id(), |tunnel: &Tunnel| tunnel.server.id()] {
         let tunnel = Tunnel::open(&[]);
         send(Signal::KILL, victim(&tunnel));
-        tunnel.is_cut();
+        tunnel.expect_cut();
     }
 }
 
@@ -97,7 +97,7 @@ fn what_has_not_ended_in_time_is_cut() {
         "{line}"
     );
     assert_eq!(tunnel.forward.ended(), Some(0));
-    tunnel.is_cut();
+    tunnel.expect_cut();
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_second_signal_does_not_wait() {
     tunnel.forward.logged("stopping: ");
     send(Signal::TERM, tunnel.forward.id());
     assert_eq!(tunnel.forward.ended(), Some(0));
-    tunnel.is_cut();
+    tunnel.expect_cut();
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn who_is_silent_for_too_long_is_cut_and_who_is_not_is_not() {
     assert_eq!(kind, ErrorKind::ConnectionReset);
     assert!(time >= Duration::from_secs(1), "{time:?}");
     let line = server.logged("broken ");
-    assert!(line.contains(": neither side has sent anything for 1000 ms; hint: "), "{line}");
+    assert!(line.contains(": nothing has gone through for 1000 ms; hint: "), "{line}");
 }
 
 #[test]

@@ -218,6 +218,7 @@ fn a_service_that_does_not_answer_holds_up_no_handshake() {
 
 #[test]
 fn nobody_waits_for_whoever_reads_the_log() {
+    const MANY: usize = 600;
     let session = Session::with(&["db/localhost"]);
     let to = service(echo).to_string();
     let mut command = session.command(&["serve", "db/localhost", "--listen", "127.0.0.1:0"]);
@@ -231,7 +232,7 @@ fn nobody_waits_for_whoever_reads_the_log() {
     let kept = client(forward.address());
     echoes(&kept);
     // Each is a line of the log, and a pipe holds 64 KiB (pipe(7)).
-    for _ in 0..600 {
+    for _ in 0..MANY {
         let mut stranger = client(at);
         stranger.write_all(b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n").unwrap();
         let _ = stranger.read(&mut [0; 64]);
@@ -241,10 +242,10 @@ fn nobody_waits_for_whoever_reads_the_log() {
     let (counted, count) = mpsc::channel();
     thread::spawn(move || {
         let refused = io::BufRead::lines(log).map_while(Result::ok);
-        let refused = refused.filter(|line| line.starts_with("refused ")).take(600);
+        let refused = refused.filter(|line| line.starts_with("refused ")).take(MANY);
         counted.send(refused.count())
     });
-    assert_eq!(count.recv_timeout(PATIENCE).unwrap(), 600);
+    assert_eq!(count.recv_timeout(PATIENCE).unwrap(), MANY);
     server.kill().unwrap();
     server.wait().unwrap();
 }

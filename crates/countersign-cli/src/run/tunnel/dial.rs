@@ -51,7 +51,7 @@ pub(in crate::run) async fn dial_service(
     context: &Context,
     to: &Address,
 ) -> Result<PlainEnd, Failure> {
-    let limit = looked_at(context).await.policy().limits().connect_timeout;
+    let limit = looked_at(context).await.limits().connect_timeout;
     let mut last = None;
     for address in resolve(to).await? {
         match timeout(limit, PlainStream::connect(address)).await {

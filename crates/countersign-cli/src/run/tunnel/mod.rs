@@ -15,7 +15,7 @@ mod dial;
 pub(super) use dial::{dial_peer, dial_service};
 
 mod end;
-pub(super) use end::{End, SecuredEnd};
+pub(super) use end::{End, PlainEnd, SecuredEnd};
 
 mod flow;
 

@@ -115,11 +115,15 @@ where
 }
 
 impl Tunnels {
-    /// Waits for a place, and until the log can take what a client makes us write.
-    pub(in crate::run) async fn place(&self) -> Place {
+    /// Waits until the log can take what another client makes us write.
+    pub(in crate::run) async fn may_write(&self) {
         while self.output.is_behind() {
             sleep(BEHIND).await;
         }
+    }
+
+    /// Waits for a place.
+    pub(in crate::run) async fn place(&self) -> Place {
         match Arc::clone(&self.places).acquire_owned().await {
             Ok(permit) => Place(permit),
             // Nobody closes it.
@@ -132,17 +136,16 @@ impl Tunnels {
         self: &Arc<Self>,
         place: Place,
         from: SocketAddr,
-        carrying: impl FnOnce(Arc<Self>) -> F,
+        carrying: impl FnOnce(Arc<Self>) -> F + Send + 'static,
     ) where
         F: Future<Output = Result<(), Trouble>> + Send + 'static,
     {
         self.live.fetch_add(1, Ordering::Relaxed);
         let mut live = Live { tunnels: Arc::clone(self), from, has_ended: false };
-        let carrying = carrying(Arc::clone(self));
         tokio::spawn(async move {
             // Given back last, when nothing is held any more that counts against a limit.
             let _place = place;
-            let ended = carrying.await;
+            let ended = carrying(Arc::clone(&live.tunnels)).await;
             live.has_ended = true;
             match ended {
                 Ok(()) => {}
