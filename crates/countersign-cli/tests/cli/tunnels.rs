@@ -249,3 +249,42 @@ fn nobody_waits_for_whoever_reads_the_log() {
     server.kill().unwrap();
     server.wait().unwrap();
 }
+
+#[test]
+fn the_last_bytes_arrive_though_they_are_read_late() {
+    const ALL: usize = 256 * 1024;
+    // More than the kernel takes from us for somebody who has not begun to read.
+    let service = service(|mut client| {
+        client.read_to_end(&mut Vec::new()).unwrap();
+        client.write_all(&binary(ALL)).unwrap();
+    });
+    let session = Session::with(&["db/localhost"]);
+    let mut server = session.serve("db/localhost", &["--to", &service.to_string()]);
+    let forward = start_forward(&session, &server.at(), "db/localhost");
+    let mut client = client(forward.address());
+    client.shutdown(Shutdown::Write).unwrap();
+    server.logged("accepted ");
+    // Both directions have ended for the tunnel, and it is gone.
+    thread::sleep(Duration::from_millis(500));
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    assert!(answer == binary(ALL), "{} bytes", answer.len());
+}
+
+#[test]
+fn what_the_peer_had_no_room_for_goes_on_by_itself() {
+    const ALL: usize = 16 << 20;
+    let service = Service::start(|mut client| {
+        // Until nothing goes on any more.
+        thread::sleep(Duration::from_millis(500));
+        let mut all = vec![0; ALL];
+        client.read_exact(&mut all).map(|()| all.iter().all(|byte| *byte == 0x5a)).ok()
+    });
+    let session = Session::with(&["db/localhost"]);
+    let server = session.serve("db/localhost", &["--to", &service.at()]);
+    let forward = start_forward(&session, &server.at(), "db/localhost");
+    let mut client = client(forward.address());
+    client.write_all(&vec![0x5a; ALL]).unwrap();
+    // Nobody ends anything, and nobody sends anything else.
+    assert_eq!(service.outcome(), Some(true));
+}

@@ -171,3 +171,114 @@ impl<'a> Flow<'a> {
 fn sending(to: &str) -> impl FnOnce(io::Error) -> Failure {
     move |error| Failure::io(format!("send to {to}"))(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context as Task, Poll, Waker};
+
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    use super::{Flow, Units};
+
+    /// Yields what it was given, and then nothing; an empty piece is the end.
+    struct Source(VecDeque<io::Result<&'static [u8]>>);
+
+    /// Takes as much as there is room for, and passes it on when it is flushed.
+    #[derive(Default)]
+    struct Drain {
+        room: usize,
+        kept: Vec<u8>,
+        out: Vec<u8>,
+        has_ended: bool,
+    }
+
+    impl AsyncRead for Source {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Task<'_>,
+            into: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            match self.0.pop_front() {
+                None => Poll::Pending,
+                Some(piece) => Poll::Ready(piece.map(|piece| into.put_slice(piece))),
+            }
+        }
+    }
+
+    impl AsyncWrite for Drain {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Task<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let count = bytes.len().min(self.room);
+            if count == 0 {
+                return Poll::Pending;
+            }
+            self.room -= count;
+            self.kept.extend_from_slice(&bytes[..count]);
+            Poll::Ready(Ok(count))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Task<'_>) -> Poll<io::Result<()>> {
+            let kept = std::mem::take(&mut self.kept);
+            self.out.extend(kept);
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+            self.has_ended = true;
+            self.poll_flush(task)
+        }
+    }
+
+    fn source(pieces: &[&'static [u8]]) -> Source {
+        Source(pieces.iter().map(|piece| Ok(*piece)).collect())
+    }
+
+    fn task() -> Task<'static> {
+        Task::from_waker(Waker::noop())
+    }
+
+    #[test]
+    fn what_a_stream_keeps_is_flushed_and_a_quiet_flow_has_no_buffer() {
+        let units = Units::default();
+        let (mut from, mut to) =
+            (source(&[b"some", b"thing"]), Drain { room: 100, ..Drain::default() });
+        let mut flow = Flow::new(&units, "a", "b");
+        assert!(flow.poll(&mut task(), &mut from, &mut to).is_pending());
+        assert_eq!(to.out, b"something");
+        assert!(flow.unit.is_none() && flow.has_moved() && !flow.has_moved());
+    }
+
+    #[test]
+    fn no_more_is_read_than_can_be_sent() {
+        let units = Units::default();
+        let (mut from, mut to) =
+            (source(&[b"some", b"thing", b""]), Drain { room: 2, ..Drain::default() });
+        let mut flow = Flow::new(&units, "a", "b");
+        assert!(flow.poll(&mut task(), &mut from, &mut to).is_pending());
+        assert_eq!((from.0.len(), to.kept.as_slice()), (2, &b"so"[..]));
+        assert!(flow.unit.is_some() && !to.has_ended);
+        to.room = 100;
+        assert!(matches!(flow.poll(&mut task(), &mut from, &mut to), Poll::Ready(Ok(()))));
+        assert_eq!(to.out, b"something");
+        assert!(to.has_ended && flow.unit.is_none());
+    }
+
+    #[test]
+    fn an_error_is_no_end_and_names_the_side() {
+        let units = Units::default();
+        let broken = io::ErrorKind::UnexpectedEof.into();
+        let (mut from, mut to) = (Source([Err(broken)].into()), Drain::default());
+        let mut flow = Flow::new(&units, "the client", "b");
+        let Poll::Ready(Err(why)) = flow.poll(&mut task(), &mut from, &mut to) else {
+            panic!("it goes on");
+        };
+        assert!(why.to_string().starts_with("cannot receive from the client: "), "{why}");
+        assert!(!to.has_ended);
+    }
+}
