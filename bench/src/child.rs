@@ -7,10 +7,11 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use crate::{datagrams, kerberos, memory, scaling, targets, tickets, winsock};
+use crate::{datagrams, kerberos, memory, scaling, targets, tickets, tunnels, winsock};
 
 /// A child that is ended when this is dropped.
 #[derive(Debug)]
@@ -77,6 +78,7 @@ pub(crate) fn main(words: &[String]) -> io::Result<()> {
             memory::connect(peer, at, address, number(count)?)
         }
         ["scaling-server", peer, at, count] => scaling::serve(peer, at, number(count)?),
+        ["relay", side, at, listen, to] => tunnels::relay(side, at, address(listen)?, address(to)?),
         ["tickets", what, clients, time] => tickets::child(what, number(clients)?, seconds(time)?),
         ["targets", count] => targets::child(number(count)?),
         ["winsock-calls", by, at, time] => winsock::calls(by, at, seconds(time)?),
@@ -94,7 +96,12 @@ pub(crate) fn say_and_wait(line: &str) -> io::Result<()> {
 /// Returns the bytes of memory that this process has, as the kernel counts them page by page
 /// (proc_pid_smaps_rollup(5)); the sums in /proc/self/statm lag behind.
 pub(crate) fn resident() -> io::Result<f64> {
-    let text = fs::read_to_string("/proc/self/smaps_rollup")?;
+    resident_of(std::process::id())
+}
+
+/// The same of another process.
+pub(crate) fn resident_of(id: u32) -> io::Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{id}/smaps_rollup"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
     let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok());
     let kibibytes: f64 = kibibytes.ok_or_else(|| io::Error::other("no Rss in smaps_rollup"))?;
@@ -103,6 +110,10 @@ pub(crate) fn resident() -> io::Result<f64> {
 
 fn number(text: &str) -> io::Result<usize> {
     text.parse().map_err(|_| io::Error::other(format!("{text:?} is not a number")))
+}
+
+fn address(text: &str) -> io::Result<SocketAddr> {
+    text.parse().map_err(|_| io::Error::other(format!("{text:?} is not an address")))
 }
 
 fn seconds(text: &str) -> io::Result<Duration> {

@@ -75,10 +75,7 @@ pub(crate) fn versions() -> Vec<(String, String)> {
     let rustc = rustc.split(' ').nth(1).unwrap_or("unknown").to_owned();
     versions.push(("rustc".to_owned(), rustc));
     versions.push(("libssl".to_owned(), openssl::version::version().to_owned()));
-    for (program, package, flag) in
-        [("haproxy", "haproxy", "-v"), ("stunnel4", "stunnel4", "-version")]
-    {
-        let version = tunnels::version(program, package, flag);
+    for (program, version) in tunnels::versions() {
         let version = version.unwrap_or_else(|reason| format!("none: {reason}"));
         versions.push((program.to_owned(), version));
     }

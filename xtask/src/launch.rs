@@ -3,7 +3,7 @@
 use std::process::{Command, ExitCode};
 
 use crate::step::{self, Failure};
-use crate::{place, setup};
+use crate::{place, setup, unpacked};
 
 /// Runs `countersign demo` and passes its exit code on.
 pub(crate) fn demo(arguments: &[String]) -> Result<ExitCode, Failure> {
@@ -24,6 +24,9 @@ pub(crate) fn bench(arguments: &[String]) -> Result<ExitCode, Failure> {
     // Tunnels of others are compared where there are any; the benchmark names those that lack.
     if let Err(failure) = setup::packages(setup::PEERS) {
         eprintln!("bench: goes on without some of the others: {failure}");
+    }
+    if let Err(failure) = unpacked::packages("nginx", setup::NGINX) {
+        eprintln!("bench: goes on without nginx: {failure}");
     }
     // Ours is one of the tunnels.
     build()?;

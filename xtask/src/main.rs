@@ -25,6 +25,7 @@ mod place;
 mod rings;
 mod setup;
 mod step;
+mod unpacked;
 mod winsock;
 
 use std::process::ExitCode;
@@ -63,7 +64,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "bench",
         arguments: "[ARGS]",
-        about: "measure beside rustls, OpenSSL, stunnel and HAProxy in one run",
+        about: "measure beside rustls, OpenSSL, stunnel, HAProxy and nginx in one run",
         run: launch::bench,
     },
     Command {

@@ -54,6 +54,9 @@ pub(crate) const TESTS: &[&str] = &[
 /// Debian packages of those beside whom `bench` measures us; nothing else needs them.
 pub(crate) const PEERS: &[&str] = &["haproxy", "stunnel4"];
 
+/// Another, and what lets it carry streams. Installed, it would serve a page on port 80.
+pub(crate) const NGINX: &[&str] = &["libnginx-mod-stream", "nginx"];
+
 /// Judges licences, bans and sources; another version may read `deny.toml` differently.
 const CARGO_DENY: &str = "0.20.2";
 
@@ -114,7 +117,7 @@ fn missing<'a>(wanted: &[&'a str], answer: &str) -> Vec<&'a str> {
 }
 
 /// `apt-get` as root and without questions; `list` is what a person must install without us.
-fn apt_get(words: &[&str], list: &str) -> Result<Command, Failure> {
+pub(crate) fn apt_get(words: &[&str], list: &str) -> Result<Command, Failure> {
     let own = std::fs::metadata("/proc/self");
     let own = own.map_err(|error| Failure::io("packages", "/proc/self", &error))?;
     let mut command = Command::new("env");
@@ -131,7 +134,7 @@ fn apt_get(words: &[&str], list: &str) -> Result<Command, Failure> {
     Ok(command)
 }
 
-fn on_path(program: &str) -> bool {
+pub(crate) fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }

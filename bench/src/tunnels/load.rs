@@ -100,7 +100,7 @@ pub(crate) fn bulk(sink: &Sink, tunnel: &Tunnel, duration: Duration) -> io::Resu
         }
         Ok::<_, io::Error>(())
     });
-    let ends = tunnel.ends();
+    let ends = tunnel.ends()?;
     let spent = || ends.iter().map(|id| cpu::of_process(*id)).sum::<io::Result<f64>>();
     thread::sleep(duration / 4);
     let (start, before, cpu) = (Instant::now(), sink.swallowed.load(Ordering::Relaxed), spent()?);
@@ -124,6 +124,18 @@ pub(crate) fn round_trips(entry: SocketAddr, duration: Duration) -> io::Result<V
         stream.write_all(&message)?;
         stream.read_exact(&mut message)
     })
+}
+
+/// Opens connections of which each carries `size` bytes there and back, and keeps them.
+pub(crate) fn quiet(entry: SocketAddr, count: usize, size: usize) -> io::Result<Vec<TcpStream>> {
+    let mut data = vec![0x5a; size];
+    let mut open = || {
+        let mut stream = client(entry, ECHO)?;
+        stream.write_all(&data)?;
+        stream.read_exact(&mut data)?;
+        Ok(stream)
+    };
+    (0..count).map(|_| open()).collect()
 }
 
 /// Returns new connections per second of some clients at once, each with a byte there and back.

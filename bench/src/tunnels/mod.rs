@@ -1,15 +1,22 @@
 //! Programs that put a plain connection into a secured one and take it out again, two of a kind in
-//! a row: ours, stunnel and HAProxy, as they come, with TLS 1.3 and a verified server.
+//! a row: ours, stunnel, HAProxy, nginx, and the shortest one in Rust, as they come, with TLS 1.3 and a
+//! verified server.
 
 mod load;
 mod processes;
+mod relay;
 
-pub(crate) use processes::version;
+pub(crate) use processes::versions;
+pub(crate) use relay::relay;
 
 use std::io;
+use std::thread;
+use std::time::Duration;
 
+use crate::child::resident_of;
 use crate::cpu;
 use crate::figure::{Against, Bench, Case, Column, Figure};
+use crate::limits;
 use crate::peers::Peer;
 use crate::round_trips::percentiles;
 use load::Sink;
@@ -19,8 +26,18 @@ const CASES: &[Case] = &[
     Case::of(Peer::Tcp),
     Case::of(Peer::Countersign),
     Case::of(Peer::Haproxy),
+    Case::of(Peer::Nginx),
     Case::of(Peer::Stunnel),
+    Case::of(Peer::TokioRelay),
 ];
+
+/// Those that keep something for a connection.
+const TUNNELS: &[Case] = CASES.split_at(1).1;
+
+/// How many connections are kept, after how many that are not counted, and what each has carried.
+const QUIET: usize = 200;
+const WARM_UP: usize = 20;
+const LOAD: usize = 16 * 1024;
 
 pub(crate) const FIGURES: &[Figure] = &[
     Figure {
@@ -61,6 +78,16 @@ pub(crate) const FIGURES: &[Figure] = &[
         cases: CASES,
         run: connections,
     },
+    Figure {
+        id: "tunnel-memory",
+        title: "tunnel, memory of an idle connection after 16 KiB each way",
+        note: "Resident memory of both ends over 200 connections. What the kernel keeps for a socket is not in \
+            it.",
+        columns: &[Column::lower("both ends", "KB", Against::Nothing)],
+        summary: &[0],
+        cases: TUNNELS,
+        run: memory,
+    },
 ];
 
 fn bulk(bench: &Bench, case: Case) -> io::Result<Vec<f64>> {
@@ -70,7 +97,7 @@ fn bulk(bench: &Bench, case: Case) -> io::Result<Vec<f64>> {
     let load = load::bulk(&sink, &tunnel, bench.duration)?;
     let gigabytes = load.bytes as f64 / 1e9;
     // In clear there are no ends.
-    let cpu = if tunnel.ends().is_empty() { f64::NAN } else { load.cpu / gigabytes };
+    let cpu = if tunnel.ends()?.is_empty() { f64::NAN } else { load.cpu / gigabytes };
     Ok(vec![gigabytes * 1e3 / load.seconds, cpu])
 }
 
@@ -91,3 +118,21 @@ fn connections(bench: &Bench, case: Case) -> io::Result<Vec<f64>> {
     of(1, bench.duration / 8)?;
     Ok(vec![of(8, bench.duration)?, of(1, bench.duration)?])
 }
+
+fn memory(bench: &Bench, case: Case) -> io::Result<Vec<f64>> {
+    cpu::unpin();
+    // Two for each at the sink, and one for each client.
+    limits::allow_descriptors(3 * (WARM_UP + QUIET) + 100)?;
+    let sink = Sink::start()?;
+    let tunnel = Tunnel::start(&bench.material, case.peer, sink.address)?;
+    let ends = tunnel.ends()?;
+    let resident = || ends.iter().map(|id| resident_of(*id)).sum::<io::Result<f64>>();
+    let _warm = load::quiet(tunnel.entry, WARM_UP, LOAD)?;
+    let before = resident()?;
+    let _quiet = load::quiet(tunnel.entry, QUIET, LOAD)?;
+    // What ends a connection's work may come after the client has its bytes.
+    thread::sleep(SETTLE);
+    Ok(vec![(resident()? - before) / QUIET as f64 / 1000.0])
+}
+
+const SETTLE: Duration = Duration::from_millis(100);

@@ -9,9 +9,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use countersign_lab::free_port;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::material::{HOST, Material};
 use crate::peers::Peer;
+
+/// Where Debian puts nginx, and what lets it carry streams (package libnginx-mod-stream).
+const NGINX: &str = "usr/sbin/nginx";
+const NGINX_STREAM: &str = "usr/lib/nginx/modules/ngx_stream_module.so";
 
 /// How long a program may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -52,7 +57,9 @@ impl Tunnel {
             Peer::Tcp => return Ok(Self { entry: sink, ends: Vec::new() }),
             Peer::Countersign => places.countersign()?,
             Peer::Haproxy => places.haproxy()?,
+            Peer::Nginx => places.nginx()?,
             Peer::Stunnel => places.stunnel()?,
+            Peer::TokioRelay => places.relay()?,
             other => return Err(io::Error::other(format!("{other} is no tunnel"))),
         };
         let at = &material.at;
@@ -62,8 +69,17 @@ impl Tunnel {
     }
 
     /// Returns the process ids of both ends.
-    pub(crate) fn ends(&self) -> Vec<u32> {
-        self.ends.iter().map(|end| end.child.id()).collect()
+    ///
+    /// # Errors
+    ///
+    /// That an end is no longer there.
+    pub(crate) fn ends(&self) -> io::Result<Vec<u32>> {
+        let mut ids = Vec::new();
+        for end in &self.ends {
+            ids.push(end.child.id());
+            ids.extend(children(end.child.id())?);
+        }
+        Ok(ids)
     }
 }
 
@@ -115,6 +131,50 @@ impl Places<'_> {
         Ok((command("haproxy-server.cfg", server)?, command("haproxy-client.cfg", client)?))
     }
 
+    fn nginx(&self) -> io::Result<(Command, Command)> {
+        let root = nginx()?;
+        let (program, stream) = (root.join(NGINX), root.join(NGINX_STREAM));
+        let Self { material, entry, middle, sink } = self;
+        let (chain, key, root) =
+            (material.chain.display(), material.key.display(), material.root.display());
+        let server = format!(
+            "listen {middle} ssl; ssl_certificate {chain}; ssl_certificate_key {key};\n  \
+             ssl_protocols TLSv1.3; proxy_pass {sink};"
+        );
+        let client = format!(
+            "listen {entry}; proxy_pass {middle}; proxy_ssl on; proxy_ssl_protocols TLSv1.3;\n  \
+             proxy_ssl_verify on; proxy_ssl_trusted_certificate {root};\n  \
+             proxy_ssl_name {HOST}; proxy_ssl_server_name on;"
+        );
+        let command = |side: &str, what: String| {
+            let pid = material.at.join(format!("nginx-{side}.pid"));
+            let text = format!(
+                "load_module {};\ndaemon off;\nworker_processes auto;\npid {};\n\
+                 error_log stderr error;\nevents {{ worker_connections 8000; }}\n\
+                 stream {{ server {{\n  {what}\n}} }}\n",
+                stream.display(),
+                pid.display()
+            );
+            let mut command = Command::new(&program);
+            command.arg("-p").arg(&material.at).args(["-e", "stderr", "-c"]);
+            command.arg(written(material, &format!("nginx-{side}.conf"), text)?);
+            Ok::<_, io::Error>(command)
+        };
+        Ok((command("server", server)?, command("client", client)?))
+    }
+
+    /// This program, as one end or the other.
+    fn relay(&self) -> io::Result<(Command, Command)> {
+        let program = std::env::current_exe()?;
+        let command = |side: &str, listen: SocketAddr, to: SocketAddr| {
+            let mut command = Command::new(&program);
+            command.args(["--child", "relay", side]).arg(&self.material.at);
+            command.args([listen.to_string(), to.to_string()]);
+            command
+        };
+        Ok((command("server", self.middle, self.sink), command("client", self.entry, self.middle)))
+    }
+
     fn stunnel(&self) -> io::Result<(Command, Command)> {
         let program = installed("stunnel4", "stunnel4")?;
         let Self { material, entry, middle, sink } = self;
@@ -163,10 +223,26 @@ impl End {
 
 impl Drop for End {
     fn drop(&mut self) {
+        // Some have others do the work, who would go on without them.
+        let workers = children(self.child.id()).unwrap_or_default();
         // It may have ended by itself, which is as good.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for worker in workers.into_iter().filter_map(|id| Pid::from_raw(id.try_into().ok()?)) {
+            let _ = kill_process(worker, Signal::KILL);
+        }
     }
+}
+
+/// Returns the processes that a process has started and that are still there (proc(5),
+/// `/proc/pid/task/tid/children`).
+fn children(id: u32) -> io::Result<Vec<u32>> {
+    let mut ids = Vec::new();
+    for task in fs::read_dir(format!("/proc/{id}/task"))? {
+        let text = fs::read_to_string(task?.path().join("children"))?;
+        ids.extend(text.split_whitespace().filter_map(|id| id.parse::<u32>().ok()));
+    }
+    Ok(ids)
 }
 
 /// Finds a program, also where a user's path does not lead.
@@ -179,12 +255,37 @@ fn installed(program: &str, package: &str) -> io::Result<PathBuf> {
     })
 }
 
-/// Returns what a program says of its version in its first line, or why there is none.
-pub(crate) fn version(program: &str, package: &str, flag: &str) -> io::Result<String> {
-    let output = Command::new(installed(program, package)?).arg(flag).output()?;
+/// Finds the folder below which nginx is: where `cargo xtask bench` has unpacked it beside us, or
+/// where it is installed.
+fn nginx() -> io::Result<PathBuf> {
+    let ours = std::env::current_exe()?;
+    let unpacked = ours.ancestors().nth(2).map(|target| target.join("tools/nginx"));
+    let mut places = unpacked.into_iter().chain([PathBuf::from("/")]);
+    let has_both = |root: &PathBuf| [NGINX, NGINX_STREAM].iter().all(|it| root.join(it).is_file());
+    places.find(has_both).ok_or_else(|| {
+        io::Error::other(
+            "nginx is not there (Debian packages nginx and libnginx-mod-stream, which \
+             `cargo xtask bench` unpacks)",
+        )
+    })
+}
+
+/// Returns which versions of others there are, or why there is none.
+pub(crate) fn versions() -> [(&'static str, io::Result<String>); 3] {
+    let of = |program: io::Result<PathBuf>, flag| version(&program?, flag);
+    [
+        ("haproxy", of(installed("haproxy", "haproxy"), "-v")),
+        ("nginx", of(nginx().map(|root| root.join(NGINX)), "-v")),
+        ("stunnel4", of(installed("stunnel4", "stunnel4"), "-version")),
+    ]
+}
+
+/// Returns what a program says of its version in its first line.
+fn version(program: &Path, flag: &str) -> io::Result<String> {
+    let output = Command::new(program).arg(flag).output()?;
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
-    let mut words = said.split_whitespace();
+    let mut words = said.split(|it: char| it.is_whitespace() || it == '/');
     let version = words.find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
     version.map(str::to_owned).ok_or_else(|| io::Error::other("it does not say its version"))
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use countersign::core::{NameError, WsaError};
 use countersign::identity::IdentityError;
@@ -14,6 +15,10 @@ pub(crate) enum Failure {
     Library(Error),
     /// A host has no address.
     Lookup { host: String, source: io::Error },
+    /// Nothing has gone through a tunnel for too long.
+    Silent { after: Duration },
+    /// This command was stopped before a connection had ended.
+    Stopped,
     /// The command line asks for what cannot be.
     Usage { what: String, hint: String },
 }
@@ -42,6 +47,8 @@ impl Failure {
         match self {
             Self::Library(error) => error.fault(),
             Self::Lookup { .. } => Fault::Host,
+            Self::Silent { .. } => Fault::Peer,
+            Self::Stopped => Fault::Host,
             Self::Usage { .. } => Fault::Caller,
         }
     }
@@ -58,6 +65,11 @@ impl Failure {
                  needs no look-up"
                     .to_owned()
             }
+            Self::Silent { .. } => {
+                "give it more time with --idle-ms, or have either side send something now and then"
+                    .to_owned()
+            }
+            Self::Stopped => "give connections more time to end with --drain-ms".to_owned(),
             Self::Usage { hint, .. } => hint.clone(),
         }
     }
@@ -67,6 +79,8 @@ impl Failure {
         match self {
             Self::Library(error) => error.wsa(),
             Self::Lookup { .. } => WsaError::SysCallFailure,
+            Self::Silent { .. } => WsaError::TimedOut,
+            Self::Stopped => WsaError::ConnAborted,
             Self::Usage { .. } => WsaError::Inval,
         }
     }
@@ -86,6 +100,12 @@ impl fmt::Display for Failure {
                 }
             }
             Self::Lookup { host, source } => write!(f, "cannot look up {host}: {source}"),
+            Self::Silent { after } => {
+                write!(f, "nothing has gone through for {} ms", after.as_millis())
+            }
+            Self::Stopped => {
+                f.write_str("this command was stopped before the connection had ended")
+            }
             Self::Usage { what, .. } => f.write_str(what),
         }
     }

@@ -10,7 +10,7 @@ use countersign_tls::{ClientConfig, Credential, ServerConfig, TrustAnchors};
 use rustix::io::Errno;
 use rustls_pki_types::CertificateDer;
 
-use crate::core::{IdentityRule, KerberosUse, PeerName, Policy, TrustRule};
+use crate::core::{IdentityRule, KerberosUse, Limits, PeerName, Policy, TrustRule};
 use crate::error::Error;
 use crate::identity::{self, IdentityError, Stamp, Store, variable};
 use crate::kerberos::{self, KerberosFiles};
@@ -120,6 +120,11 @@ impl Context {
     /// Returns the policy in force.
     pub fn policy(&self) -> Policy {
         self.current().policy.clone()
+    }
+
+    /// Returns the limits of the policy in force, without a copy of all its rules.
+    pub fn limits(&self) -> Limits {
+        self.current().policy.limits()
     }
 
     /// Returns our certificate and key, if we have them.

@@ -73,6 +73,10 @@ pub(crate) struct ConnectArguments {
 /// must prove its name. If it does not, the program's connection is closed without a byte, and the
 /// reason is logged.
 ///
+/// SIGTERM and SIGINT stop it gently: no more connections are taken, those that are there may end by themselves
+/// for --drain-ms, and what is left then is broken off, which is never an end for either side. A
+/// second signal breaks it off at once.
+///
 /// With --udp, programs send plain datagrams here, and each program (address and port) has a secured
 /// socket of its own there, until it and the peer have been silent for --idle-ms. Datagrams of a
 /// program whose peer is refused are lost.
@@ -112,6 +116,10 @@ pub(crate) struct ForwardArguments {
     /// Serve at most this many connections at once; more wait, and datagrams of more are lost
     #[arg(long, value_name = "N", default_value = "1024")]
     pub(crate) max_connections: NonZeroU32,
+
+    /// When stopped (SIGTERM, SIGINT), let connections go on for this long [default: 10000]
+    #[arg(long, value_name = "N", conflicts_with = "udp")]
+    pub(crate) drain_ms: Option<u32>,
 }
 
 /// What relays of datagrams share.
@@ -121,15 +129,10 @@ pub(crate) struct DatagramOptions {
     #[arg(long, help_heading = "Datagrams")]
     pub(crate) udp: bool,
 
-    /// Forget whoever has been silent for this long
-    #[arg(
-        long,
-        value_name = "N",
-        default_value = "60000",
-        requires = "udp",
-        help_heading = "Datagrams"
-    )]
-    pub(crate) idle_ms: NonZeroU32,
+    /// Forget whoever has been silent for this long; break off a connection on which both sides have
+    /// been [default: 60000 for datagrams, never for connections]
+    #[arg(long, value_name = "N")]
+    pub(crate) idle_ms: Option<NonZeroU32>,
 }
 
 /// What both share.

@@ -25,6 +25,10 @@ use super::{DatagramOptions, IdentityFiles, KeytabOptions, PolicyOption, TrustOp
 /// files but the standard ones. Clients for whom nobody acts get none. This needs CAP_SETUID and
 /// CAP_SETGID.
 ///
+/// SIGTERM and SIGINT stop --to and --echo gently: no more clients are taken, those that are there may end
+/// by themselves for --drain-ms, and what is left then is broken off, which is never an end for
+/// either side. A second signal breaks it off at once.
+///
 /// With --udp clients send datagrams (DTLS 1.2), and each has a plain UDP socket of its own to the
 /// service of --to, until both have been silent for --idle-ms. Those without a certificate are
 /// refused unless the policy says otherwise.
@@ -120,4 +124,8 @@ pub(crate) struct ServeArguments {
     /// Serve at most this many clients at once; more wait, and datagrams of more are lost
     #[arg(long, value_name = "N", default_value = "1024")]
     pub(crate) max_connections: NonZeroU32,
+
+    /// When stopped (SIGTERM, SIGINT), let clients go on for this long [default: 10000]
+    #[arg(long, value_name = "N", conflicts_with = "udp")]
+    pub(crate) drain_ms: Option<u32>,
 }

@@ -15,6 +15,8 @@ mod explain_peer;
 
 mod identity;
 
+mod log;
+
 mod output;
 pub(crate) use output::{Form, Mark, Output};
 

@@ -2,20 +2,25 @@
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::clean::{clean, clean_json};
+use super::log::Log;
 use crate::failure::Failure;
 
 /// Where results, events and errors go, and in which form.
 ///
 /// What cannot be written is lost without a word: there is nobody left to tell.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Output {
     form: Form,
     stdout: Stream,
     stderr: Stream,
+    /// Writes what happens meanwhile, where nobody may wait for that.
+    log: Option<Arc<Log>>,
 }
 
 /// For whom.
@@ -55,6 +60,29 @@ impl Output {
             form,
             stdout: Stream::of(io::stdout().is_terminal()),
             stderr: Stream::of(io::stderr().is_terminal()),
+            log: None,
+        }
+    }
+
+    /// Returns one whose events a thread of their own writes, so that nobody who has one to tell
+    /// waits for whoever reads stderr.
+    ///
+    /// # Errors
+    ///
+    /// If there can be no thread.
+    pub(crate) fn queued(&self) -> io::Result<Self> {
+        Ok(Self { log: Some(Arc::new(Log::start()?)), ..self.clone() })
+    }
+
+    /// Returns whether so many events wait to be written that there should be no more.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| log.is_behind())
+    }
+
+    /// Waits until all events have been written, but no longer than `patience`.
+    pub(crate) fn settle(&self, patience: Duration) {
+        if let Some(log) = &self.log {
+            log.settle(patience);
         }
     }
 
@@ -87,7 +115,10 @@ impl Output {
             // A rate may stand on the line.
             text.insert_str(0, CLEAR_LINE);
         }
-        let _ = io::stderr().lock().write_all(text.as_bytes());
+        match &self.log {
+            Some(log) => log.push(text),
+            None => drop(io::stderr().lock().write_all(text.as_bytes())),
+        }
     }
 
     /// Shows a line that the next one replaces, if someone watches; an empty one is none.

@@ -102,6 +102,22 @@ impl Output {
         self.trouble("broken", from, why);
     }
 
+    /// Says that no more connections are taken, and how long those under way have.
+    pub(crate) fn stopping(&self, connections: usize, time: Duration) {
+        self.event(
+            || {
+                let time = took(time);
+                vec![format!("stopping: {connections} connections may end within {time}").into()]
+            },
+            || {
+                json!({
+                    "event": "stopping", "connections": connections,
+                    "milliseconds": milliseconds(time),
+                })
+            },
+        );
+    }
+
     /// Sums up a connection, for programs always and for people if it was a long one.
     pub(crate) fn ended(&self, traffic: Traffic) {
         if self.is_text() && traffic.time < LONG {

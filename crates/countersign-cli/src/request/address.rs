@@ -36,6 +36,11 @@ impl Address {
         typed.parse().map_err(|_| bad(typed, "IP:PORT, numeric: a look-up would use the network"))
     }
 
+    /// Returns the socket address, if the host is a number.
+    pub(crate) fn known(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.host.parse().ok()?, self.port))
+    }
+
     /// Returns the socket addresses, after a look-up if the host is a name.
     pub(crate) fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
         let lookup = |source| Failure::Lookup { host: self.host.clone(), source };

@@ -9,7 +9,7 @@ pub(crate) use host::{HostRequest, Own};
 mod task;
 pub(crate) use task::{
     Carried, Connect, Demo, Dial, Doctor, Explain, ExplainPeer, Forward, Generate, Identity, Idle,
-    Linger, Rights, Serve, Service, Task,
+    Linger, Patience, Rights, Serve, Service, Task,
 };
 
 use countersign::PeerName;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,6 +61,15 @@ pub(crate) struct Linger(pub(crate) Duration);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Idle(pub(crate) Duration);
 
+/// How long connections of a tunnel may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// How long both sides may be silent; `None` is for ever.
+    pub(crate) idle: Option<Duration>,
+    /// How long those may go on that are there when the command is to stop.
+    pub(crate) drain: Duration,
+}
+
 /// Where to connect to, and who must be there.
 #[derive(Clone, Debug)]
 pub(crate) struct Dial {
@@ -81,6 +91,7 @@ pub(crate) struct Serve {
     pub(crate) carried: Carried<Idle>,
     pub(crate) is_once: bool,
     pub(crate) max_connections: u32,
+    pub(crate) patience: Patience,
 }
 
 /// What clients reach.
@@ -108,6 +119,7 @@ pub(crate) struct Forward {
     pub(crate) dial: Dial,
     pub(crate) carried: Carried<Idle>,
     pub(crate) max_connections: u32,
+    pub(crate) patience: Patience,
 }
 
 /// Change or show the store.
@@ -202,8 +214,25 @@ impl Carried<Idle> {
         if !typed.udp {
             return Self::Streams;
         }
-        Self::Datagrams(Idle(Duration::from_millis(u64::from(typed.idle_ms.get()))))
+        Self::Datagrams(Idle(typed.idle_ms.map_or(FORGOTTEN, milliseconds)))
     }
+}
+
+impl Patience {
+    fn new(typed: &DatagramOptions, drain_ms: Option<u32>) -> Self {
+        let drain = drain_ms.map_or(DRAIN, |ms| Duration::from_millis(u64::from(ms)));
+        Self { idle: typed.idle_ms.map(milliseconds), drain }
+    }
+}
+
+/// How long who sends datagrams may be silent, unless something else is asked for.
+const FORGOTTEN: Duration = Duration::from_secs(60);
+
+/// How long connections may take to end, unless something else is asked for.
+const DRAIN: Duration = Duration::from_secs(10);
+
+fn milliseconds(number: NonZeroU32) -> Duration {
+    Duration::from_millis(u64::from(number.get()))
 }
 
 impl Dial {
@@ -244,6 +273,13 @@ impl Serve {
             let what = "--impersonate needs --exec: only a program can run as the client";
             return Err(Failure::usage(what, "name a program with --exec, or leave it out"));
         }
+        if !typed.exec.is_empty() && (typed.datagrams.idle_ms.is_some() || typed.drain_ms.is_some())
+        {
+            let what =
+                "--idle-ms and --drain-ms cannot be used with --exec: a program ends by itself";
+            return Err(Failure::usage(what, "leave them out"));
+        }
+        let patience = Patience::new(&typed.datagrams, typed.drain_ms);
         let rights = if typed.impersonate { Rights::OfTheClient } else { Rights::Ours };
         let mut words = typed.exec.into_iter();
         let service = match (words.next(), typed.to) {
@@ -259,6 +295,7 @@ impl Serve {
             carried,
             is_once: typed.once,
             max_connections: typed.max_connections.get(),
+            patience,
         })
     }
 }
@@ -270,6 +307,7 @@ impl Forward {
         }
         Ok(Self {
             carried: Carried::new(&typed.datagrams),
+            patience: Patience::new(&typed.datagrams, typed.drain_ms),
             listen: Address::to_listen(&typed.listen)?,
             dial: Dial::new(&typed.name, &typed.to, &typed.options)?,
             host: HostRequest::of_client(home, typed.options)?,

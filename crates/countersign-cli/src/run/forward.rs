@@ -1,20 +1,24 @@
 //! `forward`: plain programs reach a secured peer.
 
-use std::net::{SocketAddr, TcpListener as PlainListener, TcpStream as PlainStream};
-use std::thread;
+use std::net::{SocketAddr, TcpListener as BlockingListener};
+use std::sync::Arc;
 
 use countersign::Context;
+use tokio::net::TcpListener as PlainListener;
+use tokio::time::sleep;
 
-use super::join::{End, Side, join, keep_alive};
 use super::serve::{PAUSE, is_exhausted};
-use super::slots::Slots;
+use super::tunnel::{self, Called, End, PlainEnd, Trouble, Tunnels, dial_peer, join};
 use super::{datagrams, dial, host};
 use crate::exit::Verdict;
 use crate::failure::Failure;
 use crate::render::Output;
 use crate::request::{Carried, Dial, Forward};
 
-/// Listens and forwards, for ever.
+/// Connections that wait in the kernel.
+const BACKLOG: i32 = 1024;
+
+/// Listens and forwards until it is stopped.
 ///
 /// # Errors
 ///
@@ -26,38 +30,36 @@ pub(super) fn run(request: &Forward, output: &Output) -> Result<Verdict, Failure
     let context = host::context(&request.host)?;
     dial::warn(&context, &request.dial, output);
     let doing = || format!("listen on {}", request.listen);
-    let listener = PlainListener::bind(request.listen.resolve()?.as_slice());
+    let listener = BlockingListener::bind(request.listen.resolve()?.as_slice());
     let listener = listener.map_err(Failure::io(doing()))?;
     let local = listener.local_addr().map_err(Failure::io(doing()))?;
+    // More than the standard library asks for (listen(2) again).
+    rustix::net::listen(&listener, BACKLOG).map_err(|errno| Failure::io(doing())(errno.into()))?;
+    listener.set_nonblocking(true).map_err(Failure::io(doing()))?;
     warn_of_strangers(local, output);
-    output.forwarding(local, &request.dial.address.to_string(), &request.dial.name);
-    let slots = Slots::new(request.max_connections);
-    thread::scope(|scope| {
+    let way = Arc::new(Way { context, dial: request.dial.clone() });
+    let handshakes = 0; // They are connections already.
+    let (most, patience) = (request.max_connections, request.patience);
+    tunnel::run(most, handshakes, patience, output, |tunnels| async move {
+        let listener = PlainListener::from_std(listener).map_err(Failure::io("listen"))?;
+        tunnels.output.forwarding(local, &way.dial.address.to_string(), &way.dial.name);
         loop {
-            let slot = slots.take();
-            let (plain, from) = match listener.accept() {
+            let place = tunnels.place().await;
+            tunnels.may_write().await;
+            let (plain, from) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) if is_exhausted(&error) => {
-                    output.warning(&format!("cannot accept for now: {error}"));
-                    thread::sleep(PAUSE);
+                    tunnels.output.warning(&format!("cannot accept for now: {error}"));
+                    sleep(PAUSE).await;
                     continue;
                 }
                 // Connections that were gone before they were accepted (accept(2)).
                 Err(error) if error.raw_os_error().is_some_and(is_lost) => continue,
                 Err(error) => return Err(Failure::io("accept")(error)),
             };
-            let context = &context;
-            let spawned = thread::Builder::new().spawn_scoped(scope, move || {
-                let _slot = slot;
-                match forward(context, &request.dial, &plain, from, output) {
-                    Ok(()) => {}
-                    Err(Trouble::Broken(why)) => output.broken(from, &why),
-                    Err(Trouble::Refused(why)) => output.refused(from, &why),
-                }
-            });
-            if let Err(error) = spawned {
-                output.broken(from, &Failure::io("start a thread")(error));
-            }
+            // Cut from here on, unless it ends as it should.
+            let (plain, way) = (End::new(plain), Arc::clone(&way));
+            tunnels.carry(place, from, move |tunnels| forward(way, plain, from, tunnels));
         }
     })
 }
@@ -72,30 +74,26 @@ pub(super) fn warn_of_strangers(local: SocketAddr, output: &Output) {
     }
 }
 
-enum Trouble {
-    /// It was broken off later.
-    Broken(Failure),
-    /// It never came to a connection.
-    Refused(Failure),
+/// Where all connections go.
+#[derive(Debug)]
+struct Way {
+    context: Context,
+    dial: Dial,
 }
 
-fn forward(
-    context: &Context,
-    request: &Dial,
-    plain: &PlainStream,
+async fn forward(
+    way: Arc<Way>,
+    mut plain: PlainEnd,
     from: SocketAddr,
-    output: &Output,
+    tunnels: Arc<Tunnels>,
 ) -> Result<(), Trouble> {
-    let stream = dial::dial(context, request).map_err(|why| {
-        // Not a byte, and not an end that could be taken for an empty answer.
-        plain.abort();
-        Trouble::Refused(why)
-    })?;
-    output.accepted(from, stream.evidence());
-    let _ = plain.set_nodelay(true);
-    keep_alive(&stream);
-    let here = Side { end: plain, called: "the program" };
-    join(here, Side { end: &stream, called: "the peer" }).map_err(Trouble::Broken)
+    // Boxed, so that the memory is given back: a handshake needs four times as much as what follows.
+    let dialled = Box::pin(dial_peer(&way.context, &way.dial)).await;
+    // Refused, the program gets not a byte, and no end that could be taken for an empty answer.
+    let mut secured = dialled.map_err(Trouble::Refused)?;
+    tunnels.output.accepted(from, secured.evidence());
+    let called = Called { plain: "the program", secured: "the peer" };
+    join(&mut plain, &mut secured, called, &tunnels).await.map_err(Trouble::Broken)
 }
 
 fn is_lost(errno: i32) -> bool {

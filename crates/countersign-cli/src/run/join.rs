@@ -7,9 +7,8 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
 
-use rustix::net::sockopt::{set_socket_keepalive, set_socket_linger};
+use rustix::net::sockopt::set_socket_keepalive;
 
 use crate::failure::Failure;
 
@@ -127,29 +126,5 @@ impl End for countersign::TcpStream {
     /// TCP ends without the word that would make it an end.
     fn abort(&self) {
         let _ = rustix::net::shutdown(self.as_fd(), rustix::net::Shutdown::Both);
-    }
-}
-
-impl End for std::net::TcpStream {
-    fn receive(&self, into: &mut [u8]) -> io::Result<usize> {
-        (&mut &*self).read(into)
-    }
-
-    fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        (&mut &*self).write_all(bytes)
-    }
-
-    fn finish(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-
-    /// A reset: a plain FIN would be an end.
-    fn abort(&self) {
-        // connect(2) to no address resets the connection at once (tcp(7)). A kernel that refuses
-        // it while somebody waits resets on close, and who waits to read stops waiting now.
-        if rustix::net::connect_unspec(self).is_err() {
-            let _ = set_socket_linger(self, Some(Duration::ZERO));
-            let _ = self.shutdown(Shutdown::Read);
-        }
     }
 }

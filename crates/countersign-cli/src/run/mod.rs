@@ -34,6 +34,8 @@ mod service;
 
 mod slots;
 
+mod tunnel;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use countersign::core::Timestamp;

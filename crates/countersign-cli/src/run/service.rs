@@ -1,50 +1,52 @@
-//! What clients reach: an echo, a plain TCP service, or a program.
+//! A program for each client.
 
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream as PlainStream};
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use countersign::rights::{Account, PeerToken, set_apart};
-use countersign::{Context, Error, TcpStream};
+use countersign::{Error, TcpStream};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::join::{End, PIECE, Side, carry, join};
+use super::join::{End, PIECE, Side, carry};
 use crate::failure::Failure;
 use crate::render::Output;
-use crate::request::{Address, Rights, Service};
+use crate::request::Rights;
 
-/// Serves one client until both sides are done.
-///
-/// # Errors
-///
-/// What broke the conversation.
-pub(super) fn serve(
-    service: &Service,
-    stream: TcpStream,
-    peer: SocketAddr,
-    context: &Context,
-    output: &Output,
-) -> Result<(), Failure> {
-    let client = Side { end: &stream, called: "the client" };
-    let served = match service {
-        Service::Echo => carry(client, client),
-        Service::Program { program, arguments, rights } => {
-            let mut command = Command::new(program);
-            command.args(arguments);
-            dress(&mut command, *rights, &stream, peer, output)
-                .and_then(|client| run_program(command, program, &stream, client))
+/// What is started for each client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Program<'a> {
+    pub(super) program: &'a OsString,
+    pub(super) arguments: &'a [OsString],
+    pub(super) rights: Rights,
+}
+
+impl Program<'_> {
+    /// Serves one client until both sides are done.
+    ///
+    /// # Errors
+    ///
+    /// What broke the conversation.
+    pub(super) fn serve(
+        self,
+        stream: &TcpStream,
+        peer: SocketAddr,
+        output: &Output,
+    ) -> Result<(), Failure> {
+        let mut command = Command::new(self.program);
+        command.args(self.arguments);
+        let served = dress(&mut command, self.rights, stream, peer, output)
+            .and_then(|client| run_program(command, self.program, stream, client));
+        if served.is_err() {
+            stream.abort();
         }
-        Service::Relay(to) => relay(client, to, context),
-    };
-    if served.is_err() {
-        stream.abort();
+        served
     }
-    served
 }
 
 /// Gives a program the environment that tells it of its client; returns the client's token if it is
@@ -78,22 +80,6 @@ fn dress(
     Ok(client)
 }
 
-fn relay(client: Side<'_>, to: &Address, context: &Context) -> Result<(), Failure> {
-    let timeout = context.policy().limits().connect_timeout;
-    let mut last = None;
-    for address in to.resolve()? {
-        match PlainStream::connect_timeout(&address, timeout) {
-            Ok(plain) => {
-                plain.set_nodelay(true).map_err(Failure::io("set the socket up"))?;
-                return join(client, Side { end: &plain, called: &to.to_string() });
-            }
-            Err(error) => last = Some(error),
-        }
-    }
-    let error = last.unwrap_or_else(|| io::ErrorKind::NotFound.into());
-    Err(Failure::io(format!("connect to {to}"))(error))
-}
-
 fn run_program(
     mut command: Command,
     program: &OsString,
@@ -108,7 +94,7 @@ fn run_program(
         Some(token) => token.impersonate(|_| command.spawn()).map_err(Error::from)?,
     };
     let mut child = spawned.map_err(Failure::io(format!("start {shown}")))?;
-    let Some(running) = Program::of(&mut child, rights) else { return Ok(()) };
+    let Some(running) = Running::of(&mut child, rights) else { return Ok(()) };
     let client = Side { end: stream, called: "the client" };
     thread::scope(|scope| {
         let forth = thread::Builder::new().spawn_scoped(scope, || feed(client, &running));
@@ -141,7 +127,7 @@ fn environment_of(account: &Account, command: &mut Command) {
 
 /// Gives a program what the client sends. A program need not read all of it; the rest is thrown
 /// away, because closing over it would reset the connection and cost the client the answer.
-fn feed(client: Side<'_>, program: &Program) -> Result<(), Failure> {
+fn feed(client: Side<'_>, program: &Running) -> Result<(), Failure> {
     let mut buffer = vec![0; PIECE];
     loop {
         match client.end.receive(&mut buffer) {
@@ -163,7 +149,7 @@ fn feed(client: Side<'_>, program: &Program) -> Result<(), Failure> {
 }
 
 /// A running program, as something that bytes go into and come out of.
-struct Program {
+struct Running {
     stdin: Mutex<Option<ChildStdin>>,
     stdout: Mutex<ChildStdout>,
     /// Stands for this process even once it has ended, as its number does not.
@@ -172,7 +158,7 @@ struct Program {
     rights: Option<PeerToken>,
 }
 
-impl Program {
+impl Running {
     fn of(child: &mut Child, rights: Option<PeerToken>) -> Option<Self> {
         let descriptor = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok();
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take()?);
@@ -184,7 +170,7 @@ impl Program {
     }
 }
 
-impl End for Program {
+impl End for Running {
     fn receive(&self, into: &mut [u8]) -> io::Result<usize> {
         self.stdout.lock().unwrap_or_else(PoisonError::into_inner).read(into)
     }

@@ -19,5 +19,7 @@ mod resumption;
 mod rights;
 mod serve;
 mod session;
+mod stopping;
 mod terminal;
+mod tunnels;
 mod usage;

@@ -63,8 +63,8 @@ async fn host() -> Result<Context, Error> {
 }
 
 /// Looks at the files of a context if it is time to, away from the executor, and returns a
-/// context that never looks at them by itself.
-async fn looked_at(context: &Context) -> Context {
+/// context that never looks at them by itself: one to stage a [`Socket`](crate::Socket) with.
+pub async fn looked_at(context: &Context) -> Context {
     if context.is_look_due() {
         let looking = context.clone();
         // It cannot fail but by a panic, and then the last good generation stays in force.
