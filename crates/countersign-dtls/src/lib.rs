@@ -24,7 +24,9 @@
 #![warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr)]
 
 mod endpoint;
-pub use endpoint::{Admitting, Arrival, Endpoint, Event, Limits, SendError, Side, Standing};
+pub use endpoint::{
+    Admitting, Arrival, Endpoint, Event, Limits, ProofId, Proving, SendError, Side, Standing,
+};
 
 mod engine;
 pub use engine::{Engine, Moment, Output, SealError};
@@ -34,6 +36,12 @@ pub use association::Association;
 
 mod config;
 pub use config::Config;
+
+mod framed;
+
+mod frame;
+
+mod delivery;
 
 mod gate;
 
