@@ -11,3 +11,7 @@ mod drive;
 mod adopt;
 
 mod state;
+
+mod proofs;
+
+mod proving;

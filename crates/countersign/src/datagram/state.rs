@@ -9,16 +9,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use countersign_dtls::{Arrival, Config, Endpoint, Event, Limits, Moment, Side};
-use countersign_sys::{Batch, MAX_SEGMENTED, MAX_SEGMENTS, Route};
+use countersign_kerberos::InitiatorCredential;
+use countersign_sys::{Batch, MAX_SEGMENTED, MAX_SEGMENTS, ReadySet, Route};
 use countersign_tls::Question;
 
+use super::proofs::Proofs;
 use crate::clock;
 use crate::context::Generation;
 use crate::core::{
-    Admission, Asked, ClientPlan, HandshakeError, KerberosBar, KerberosUse, Lifecycle, PlanError,
-    SaFields, SecuritySettings, TargetTable, Timestamp, fold,
+    Admission, Asked, ClientPlan, HandshakeError, KerberosUse, Lifecycle, PlanError, SaFields,
+    SecuritySettings, TargetTable, Timestamp, fold,
 };
 use crate::error::Error;
+use crate::identity;
+use crate::kerberos::still_counts;
 use crate::listener::Refusal;
 
 /// Everything of a datagram socket that changes.
@@ -26,6 +30,8 @@ use crate::listener::Refusal;
 pub(super) struct State {
     pub(super) life: Lifecycle,
     pub(super) settings: Option<SecuritySettings>,
+    /// What the program gave to authenticate with.
+    pub(super) given: Option<InitiatorCredential>,
     pub(super) names: TargetTable,
     pub(super) local: SocketAddr,
     pub(super) connected: Option<SocketAddr>,
@@ -53,6 +59,9 @@ pub(super) struct State {
 pub(super) struct Open {
     pub(super) endpoint: Endpoint,
     pub(super) generation: Arc<Generation>,
+    pub(super) proofs: Proofs,
+    /// What the program gave to authenticate with.
+    pub(super) given: Option<InitiatorCredential>,
     inbox: VecDeque<(SocketAddr, Vec<u8>)>,
     inbox_bytes: usize,
     outbox: VecDeque<Outgoing>,
@@ -66,7 +75,7 @@ pub(super) struct Open {
     pub(super) tells_refusals: bool,
     clock: Clock,
     can_segment: bool,
-    /// How many datagrams have been taken from the kernel.
+    /// How many datagrams have been taken from the kernel, and outcomes from other threads.
     pub(super) heard: u64,
 }
 
@@ -136,7 +145,12 @@ const REFUSALS: usize = 1024;
 const BURST: usize = 2;
 
 impl Open {
-    pub(super) fn new(generation: Arc<Generation>, mtu: u16) -> Result<Self, Error> {
+    pub(super) fn new(
+        generation: Arc<Generation>,
+        mtu: u16,
+        ready: Arc<ReadySet>,
+        given: Option<InitiatorCredential>,
+    ) -> Result<Self, Error> {
         let config = config(&generation, mtu)?;
         let policy = generation.policy.limits();
         let mut limits = Limits::default();
@@ -149,6 +163,8 @@ impl Open {
         Ok(Self {
             endpoint,
             generation,
+            proofs: Proofs::new(ready),
+            given,
             inbox: VecDeque::new(),
             inbox_bytes: 0,
             outbox: VecDeque::new(),
@@ -202,6 +218,14 @@ impl Open {
         }
     }
 
+    /// Keeps a refusal for those who ask.
+    fn refused(&mut self, refusal: Refusal) {
+        if self.refusals.len() >= REFUSALS {
+            self.refusals.pop_front();
+        }
+        self.refusals.push_back(refusal);
+    }
+
     pub(super) fn take_refusal(&mut self) -> Option<Refusal> {
         self.refusals.pop_front()
     }
@@ -239,7 +263,12 @@ impl Open {
         once.then(|| failure.told_of(peer))
     }
 
-    /// Keeps why a handshake of ours failed, in place of the oldest that nobody has asked for.
+    /// Keeps why a handshake of ours failed.
+    pub(super) fn remember_refusal(&mut self, peer: SocketAddr, error: HandshakeError) {
+        self.remember(peer, Failure::Handshake(error));
+    }
+
+    /// Keeps why nobody has proved who is there, in place of the oldest that nobody has asked for.
     fn remember(&mut self, peer: SocketAddr, failure: Failure) {
         if self.failures.len() >= FAILURES {
             let oldest = self.failures.iter().min_by_key(|(_, (at, _))| *at);
@@ -251,7 +280,7 @@ impl Open {
     }
 
     /// Notes what the endpoint has to say.
-    fn absorb(&mut self) {
+    pub(super) fn absorb(&mut self) {
         while let Some(event) = self.endpoint.poll() {
             match event {
                 Event::Transmit { to, from, datagram } if self.outbox.len() < OUTBOX => {
@@ -263,22 +292,30 @@ impl Open {
                 }
                 Event::Secured { peer } => {
                     self.failures.remove(&peer);
+                    // Whoever looked for tickets to greet it was not needed.
+                    self.proofs.cancel_search(peer);
+                    let session = self.endpoint.evidence(peer).map(|it| it.session());
+                    self.proofs.drop_delegated(peer, session);
                 }
                 Event::Failed { peer, began: Side::Ours, error } => {
+                    let error = self.explain(peer, error);
                     self.remember(peer, Failure::Handshake(error));
                 }
                 Event::Closed { peer, error: Some(error @ HandshakeError::Changed { .. }) } => {
+                    self.proofs.drop_delegated(peer, None);
                     // What came under the session that it was has no place any more.
                     self.inbox.retain(|(from, _)| *from != peer);
                     self.inbox_bytes = self.inbox.iter().map(|(_, it)| it.len()).sum();
                     self.ended.insert(peer, error);
                 }
                 Event::Failed { peer, began: Side::Theirs, error } => {
-                    if self.refusals.len() >= REFUSALS {
-                        self.refusals.pop_front();
-                    }
-                    self.refusals.push_back(Refusal { peer, error });
+                    let error = self.explain(peer, error);
+                    self.refused(Refusal { peer, error });
                 }
+                Event::Closed { peer, .. } => self.proofs.drop_delegated(peer, None),
+                event @ (Event::Prove { .. }
+                | Event::ProofMoves { .. }
+                | Event::ProofOver { .. }) => self.absorb_proof(event),
                 _ => {}
             }
         }
@@ -306,6 +343,8 @@ impl State {
             open.follow_policy(settings.as_ref(), names, *local);
         }
         let now = open.now();
+        open.fetch_findings();
+        let unserved = RefCell::new(Vec::new());
         let Open { endpoint, generation, heard, ended, .. } = &mut *open;
         let admission = |arrival: Arrival| {
             let is_other = connected.is_some_and(|only| only != arrival.from);
@@ -313,7 +352,17 @@ impl State {
             if is_other || ended.contains_key(&arrival.from) {
                 return None;
             }
-            admission(generation, settings.as_ref(), names, *local, arrival)
+            let admission = admission(generation, settings.as_ref(), names, *local, arrival)?;
+            // Better now than after a handshake.
+            if admission.kerberos() != KerberosUse::Off
+                && let Err(error) = generation.kerberos.server()
+            {
+                let (peer, what) = (arrival.from, error.to_string());
+                let error = HandshakeError::OurSide { what };
+                unserved.borrow_mut().push(Refusal { peer, error });
+                return None;
+            }
+            Some(admission)
         };
         let mut has_error = false;
         BATCH.with_borrow_mut(|batch| {
@@ -337,10 +386,14 @@ impl State {
                 }
             }
         });
+        for refusal in unserved.into_inner() {
+            open.refused(refusal);
+        }
         if has_error {
             open.hear_complaints(socket);
         }
-        if open.endpoint.next_deadline().is_some_and(|at| at <= now.instant) {
+        if open.next_deadline().is_some_and(|at| at <= now.instant) {
+            open.end_late_searches(now.instant);
             open.endpoint.handle_timeout(now);
             if alarm.is_some_and(|set| set <= now.instant) {
                 *alarm = None;
@@ -422,20 +475,18 @@ impl State {
         }
     }
 
-    /// Decides whom the peer at `address` must prove to be. There is never a plan in clear.
-    pub(super) fn plan(&self, open: &Open, address: SocketAddr) -> Result<Asked, Error> {
-        let settings = self.settings.clone().unwrap_or_default();
+    /// Decides whom the peer at `address` must prove to be, and whether a ticket may or must prove
+    /// it. There is never a plan in clear.
+    pub(super) fn plan(
+        &self,
+        open: &Open,
+        address: SocketAddr,
+    ) -> Result<(Asked, KerberosUse), Error> {
+        let default = SecuritySettings::default();
+        let settings = self.settings.as_ref().unwrap_or(&default);
         let policy = &open.generation.policy;
-        match policy.plan_client(Some(&settings), &self.names, address)? {
-            ClientPlan::Tls {
-                asked: Asked::Name { name, .. },
-                kerberos: KerberosUse::Require,
-                ..
-            } => {
-                let (asked, why) = (name.to_string(), KerberosBar::Datagrams);
-                Err(Error::Plan(PlanError::KerberosCannot { asked, why }))
-            }
-            ClientPlan::Tls { asked, .. } => Ok(asked),
+        match policy.plan_client(Some(settings), &self.names, address)? {
+            ClientPlan::Tls { asked, kerberos, .. } => Ok((asked, kerberos)),
             _ => Err(Error::Plan(PlanError::NoName { peer: address })),
         }
     }
@@ -443,8 +494,9 @@ impl State {
     /// Returns a peer that has an association, or is about to, under another name than `names`
     /// would have it prove.
     pub(super) fn conflict(&self, names: &TargetTable) -> Option<SocketAddr> {
-        let endpoint = &self.open.as_ref()?.endpoint;
-        endpoint.peers().map(|(peer, _)| peer).find(|peer| {
+        let Open { endpoint, proofs, .. } = self.open.as_ref()?;
+        let peers = endpoint.peers().map(|(peer, _)| peer).chain(proofs.searching());
+        peers.into_iter().find(|peer| {
             let (old, new) = (self.names.lookup(*peer), names.lookup(*peer));
             let Some((_, new)) = new else { return false };
             let proved = |evidence: &crate::Evidence| {
@@ -457,13 +509,9 @@ impl State {
 }
 
 impl Open {
-    /// Begins to find out who is at `address`.
-    pub(super) fn begin(&mut self, address: SocketAddr, asked: Asked) -> Result<(), Error> {
-        self.failures.remove(&fold(address));
-        let now = self.now();
-        let begun = self.endpoint.connect(address, asked, now);
-        self.absorb();
-        begun.map_err(|source| Error::Handshake { peer: address, source })
+    /// Forgets why the last handshake with a peer failed.
+    pub(super) fn forget_failure(&mut self, peer: SocketAddr) {
+        self.failures.remove(&fold(peer));
     }
 
     /// Ends the associations that the program wants to follow the policy, and that would not be made
@@ -481,18 +529,25 @@ impl Open {
         for (peer, asked, to) in self.endpoint.watched() {
             let question = match asked {
                 Some(asked) if generation.policy.still_asks(&asked, peer) => {
-                    Some(Question::IsServer(asked))
+                    Some((Question::IsServer(asked), self.relied_on_as_client()))
                 }
                 Some(_) => None,
                 None => {
                     let arrival = Arrival { from: peer, to };
-                    admission(&generation, settings, names, local, arrival)
-                        .map(|admission| Question::MayConnect(admission, peer))
+                    admission(&generation, settings, names, local, arrival).map(|admission| {
+                        let relied_on = admission.kerberos();
+                        (Question::MayConnect(admission, peer), relied_on)
+                    })
                 }
             };
             let judged = match question {
-                Some(question) => {
-                    self.endpoint.judge_anew(peer, &question, &generation.anchors, now)
+                Some((question, relied_on)) => {
+                    let rule = generation.policy.kerberos();
+                    let evidence = self.endpoint.evidence(peer);
+                    let counts = evidence.map_or(Ok(()), |it| still_counts(it, rule, relied_on));
+                    counts.and_then(|()| {
+                        self.endpoint.judge_anew(peer, &question, &generation.anchors, now)
+                    })
                 }
                 None => Err(HandshakeError::NotAllowed {
                     peer: peer.to_string(),
@@ -569,8 +624,7 @@ fn run(outbox: &VecDeque<Outgoing>) -> usize {
 }
 
 fn config(generation: &Generation, mtu: u16) -> Result<Config, Error> {
-    let make =
-        || Config::new(&generation.anchors, generation.credential.as_ref(), mtu).map_err(ours);
+    let make = || make_config(generation, mtu);
     if mtu != Config::DEFAULT_MTU {
         return make();
     }
@@ -581,6 +635,18 @@ fn config(generation: &Generation, mtu: u16) -> Result<Config, Error> {
             Ok(generation.datagrams.get_or_init(|| made).clone())
         }
     }
+}
+
+fn make_config(generation: &Generation, mtu: u16) -> Result<Config, Error> {
+    let (anchors, own) = (&generation.anchors, generation.credential.as_ref());
+    let is_off = generation.policy.kerberos().server.unwrap_or_default() == KerberosUse::Off;
+    if own.is_none() && !is_off {
+        // Who proves itself by its keytab shows some certificate, because DTLS needs one; nobody has
+        // to believe it.
+        let nobody = identity::throw_away_credential()?;
+        return Config::for_proofs_only(anchors, &nobody, mtu).map_err(ours);
+    }
+    Config::new(anchors, own, mtu).map_err(ours)
 }
 
 fn ours(source: HandshakeError) -> Error {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use countersign_dtls::{Config, SendError};
@@ -12,9 +12,10 @@ use countersign_sys::{MAX_SEGMENTS, ReadySet, Signal};
 
 use super::state::State;
 use crate::core::{
-    Lifecycle, QueryAnswer, QueryTemplate, SecurityInfo, SecuritySettings, SocketKind, Stage,
-    TargetTable, WsaError, fold,
+    Credentials, Evidence, KerberosUse, Lifecycle, QueryAnswer, QueryTemplate, SecurityInfo,
+    SecuritySettings, SocketKind, Stage, TargetTable, WsaError, fold,
 };
+use crate::kerberos::{DelegatedCredential, given_by_program};
 use crate::listener::Refusal;
 use crate::rights::can_act_for;
 use crate::{Context, Error, PeerName};
@@ -52,7 +53,7 @@ use crate::{Context, Error, PeerName};
 #[derive(Debug)]
 pub struct UdpSocket {
     pub(super) socket: OwnedFd,
-    pub(super) ready: ReadySet,
+    pub(super) ready: Arc<ReadySet>,
     pub(super) mail: Signal,
     pub(super) context: Context,
     pub(super) state: Mutex<State>,
@@ -73,7 +74,9 @@ pub enum Received {
 }
 
 pub(super) const SOCKET: u64 = 0;
-const MAIL: u64 = 1;
+pub(super) const MAIL: u64 = 1;
+/// Other threads have done work for Kerberos.
+pub(super) const WORK: u64 = 2;
 
 impl UdpSocket {
     /// Takes a local address with the context of the host.
@@ -134,6 +137,7 @@ impl UdpSocket {
         let state = State {
             life: Lifecycle::new(SocketKind::Datagram),
             settings: None,
+            given: None,
             names: TargetTable::default(),
             local,
             connected: None,
@@ -151,7 +155,7 @@ impl UdpSocket {
         };
         Ok(Self {
             socket,
-            ready,
+            ready: Arc::new(ready),
             mail,
             context: context.clone(),
             state: Mutex::new(state),
@@ -167,13 +171,19 @@ impl UdpSocket {
     /// # Errors
     ///
     /// [`Error::Order`] a second time or too late, [`Error::Plan`] for a protocol that this host
-    /// does not provide.
+    /// does not provide, [`Error::Kerberos`] for credentials that cannot be any.
     pub fn set_security(&self, settings: Option<SecuritySettings>) -> Result<(), Error> {
         let state = &mut *self.lock();
         let mut life = state.life.clone();
         life.set_security().map_err(|wsa| order(state, "set security", wsa))?;
-        let settings = settings.unwrap_or_default();
+        let mut settings = settings.unwrap_or_default();
         self.context.current().policy.check_protocol(&settings)?;
+        if let Some(given) = settings.take_credentials() {
+            state.given = Some(given_by_program(&given)?);
+            // They count for every peer, so that there were some stays known; the password does not.
+            let (user, domain) = (given.user().to_owned(), given.domain().to_owned());
+            settings = settings.with_credentials(Credentials::new(user, domain, String::new()));
+        }
         state.life = life;
         state.settings = Some(settings);
         Ok(())
@@ -234,20 +244,41 @@ impl UdpSocket {
         Ok(())
     }
 
-    /// Takes a local address, for this socket alone (SPEC 4.8).
+    /// Takes a local address, for this socket alone (SPEC 4.8). Who takes a port by its number waits
+    /// for peers there; so if policy has servers prove themselves by Kerberos, its keys are
+    /// [checked](Self::check_keys) first.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] as bind(2), [`Error::Order`] a second time.
+    /// [`Error::Io`] as bind(2), [`Error::Order`] a second time, and as [`Self::check_keys`].
     pub fn bind_to(&self, address: SocketAddr) -> Result<(), Error> {
         let state = &mut *self.lock();
         state.life.bind().map_err(|wsa| order(state, "bind", wsa))?;
+        if address.port() != 0 {
+            self.check_keys()?;
+        }
         countersign_sys::bind_datagrams(&self.socket, address)
             .map_err(Error::io(format!("bind {address}")))?;
         state.local =
             countersign_sys::local_address(&self.socket).map_err(Error::io("find the address"))?;
         state.life.completed_bind();
         Ok(())
+    }
+
+    /// Finds out whether this socket can prove who it is to peers that greet it, where policy has
+    /// servers do so by Kerberos: that there is a keytab, with the keys of the services that are
+    /// named. Where it cannot, such peers are turned away, and [`Self::next_event`] says why.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kerberos`] if the keytab cannot be used, [`Error::NoService`] if policy names no
+    /// service.
+    pub fn check_keys(&self) -> Result<(), Error> {
+        let generation = self.context.current();
+        match generation.policy.kerberos().server.unwrap_or_default() {
+            KerberosUse::Off => Ok(()),
+            _ => generation.kerberos.server().map(drop),
+        }
     }
 
     /// Talks to `peer` alone from now on, and returns once it has proved who it is. Associations
@@ -275,6 +306,7 @@ impl UdpSocket {
         state.connected = Some(only);
         if let Some(open) = &mut state.open {
             open.keep_mail_of(only);
+            open.proofs.search_only(only);
             let others: Vec<SocketAddr> =
                 open.endpoint.peers().map(|(other, _)| other).filter(|it| *it != only).collect();
             let now = open.now();
@@ -485,6 +517,7 @@ impl UdpSocket {
         let mut state = self.lock();
         if let Some(open) = &mut state.open {
             let now = open.now();
+            open.proofs.cancel_search(fold(peer));
             open.endpoint.close(peer, now);
         }
         // What cannot be sent now, the peer finds out by silence.
@@ -541,6 +574,24 @@ impl UdpSocket {
             Some(error) => Ok(QueryAnswer::failed(error)),
             None => refuse(&state, WsaError::NotConn),
         }
+    }
+
+    /// Returns the tickets that a peer has handed on to us, if both policies and its KDC let it
+    /// (`kerberos.delegate`).
+    pub fn delegated(&self, peer: SocketAddr) -> Option<DelegatedCredential> {
+        self.proved_by(peer)?.1
+    }
+
+    /// Returns what a peer has proved, and what it has handed on in the same session.
+    pub(crate) fn proved_by(
+        &self,
+        peer: SocketAddr,
+    ) -> Option<(Arc<Evidence>, Option<DelegatedCredential>)> {
+        let state = self.lock();
+        let open = state.open.as_ref()?;
+        let evidence = open.endpoint.evidence(peer)?.clone();
+        let delegated = open.proofs.delegated(fold(peer), evidence.session()).cloned();
+        Some((evidence, delegated))
     }
 
     /// Returns how many bytes one datagram to a peer holds; for one that is not known yet, how
