@@ -34,8 +34,8 @@ impl UdpSocket {
     /// socket, once they were given any.
     pub(crate) fn work(&self) -> Option<io::Result<OwnedFd>> {
         let state = self.lock();
-        let descriptor = state.open.as_ref()?.proofs.descriptor()?;
-        Some(descriptor.try_clone_to_owned())
+        let completions = state.open.as_ref()?.proofs.completions.as_ref()?;
+        Some(completions.as_fd().try_clone_to_owned())
     }
 
     /// Returns whether datagrams wait for room in the kernel.

@@ -8,7 +8,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,7 +28,7 @@ pub(super) struct Proofs {
     deadlines: BTreeSet<(Instant, SocketAddr)>,
     searched: u64,
     /// Made when the first work is begun: most sockets have none.
-    completions: Option<Completions<Errand, Finding>>,
+    pub(super) completions: Option<Completions<Errand, Finding>>,
     ready: Arc<ReadySet>,
     /// What peers have handed on, for as long as their association is the same.
     delegated: HashMap<SocketAddr, (SessionId, DelegatedCredential)>,
@@ -92,11 +91,6 @@ impl Proofs {
             ready,
             delegated: HashMap::new(),
         }
-    }
-
-    /// Returns a descriptor that can be read when work is done, once there was any.
-    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.completions.as_ref().map(AsFd::as_fd)
     }
 
     /// Returns what came of work that is done.
