@@ -246,11 +246,11 @@ fn the_demo_brings_its_own_kdc_and_leaves_nothing_behind() {
     std::fs::create_dir(session.path("tmp")).unwrap();
     let mut demo = session.command(&["demo", "--kerberos"]);
     let text = finish(demo.env("TMPDIR", session.path("tmp")), b"").success().text();
-    assert!(text.contains("\nok   4 of 4 as expected, in "), "{text}");
+    assert!(text.contains("\nok   5 of 5 as expected, in "), "{text}");
     assert!(text.contains("the server knows the client as alice@DEMO.EXAMPLE"), "{text}");
     assert_eq!(list(&session.path("tmp")), [""; 0]);
     let json = session.run(&["demo", "--kerberos", "--json"]).success().json();
-    assert_eq!(json["as_expected"], 4);
+    assert_eq!(json["as_expected"], 5);
 }
 
 #[test]
