@@ -1,5 +1,6 @@
 //! How peers come, prove who they are, and go.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -320,12 +321,7 @@ impl Endpoint {
             if pending.deadline <= now.instant {
                 let after = self.limits.handshake_timeout;
                 if let Some(mut pending) = peer.pending.take() {
-                    let from = pending.local;
-                    // A peer whose proof is under way need not wait for its own end of the time.
-                    pending.engine.close();
-                    while let Output::Transmit(datagram) = pending.engine.poll(now) {
-                        self.events.push_back(Event::Transmit { to: address, from, datagram });
-                    }
+                    Self::hang_up(&mut self.events, address, &mut pending, now);
                     let is_ours = match &mut pending.role {
                         Role::Client { attempts, .. } => {
                             *attempts = 0;
@@ -418,6 +414,21 @@ impl Endpoint {
             self.abort(address, HandshakeError::Changed { what }, now);
         }
         is_watched
+    }
+
+    /// Tells a peer whose proof is under way that nothing comes of it, so that it need not wait for its
+    /// own end of the time.
+    pub(super) fn hang_up(
+        events: &mut VecDeque<Event>,
+        address: SocketAddr,
+        pending: &mut Pending,
+        now: Moment,
+    ) {
+        let from = pending.local;
+        pending.engine.close();
+        while let Output::Transmit(datagram) = pending.engine.poll(now) {
+            events.push_back(Event::Transmit { to: address, from, datagram });
+        }
     }
 
     /// Forgets a handshake under way, without a word to the peer.

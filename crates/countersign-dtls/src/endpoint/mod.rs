@@ -328,6 +328,9 @@ impl Endpoint {
     /// Ends the association with a peer, and a handshake that is under way.
     pub fn close(&mut self, peer: SocketAddr, now: Moment) {
         let address = fold(peer);
+        if let Some(pending) = self.peers.get_mut(&address).and_then(|peer| peer.pending.as_mut()) {
+            Self::hang_up(&mut self.events, address, pending, now);
+        }
         self.drop_pending(address);
         self.drop_leaving(address);
         if let Some(live) = self.peers.get_mut(&address).and_then(|peer| peer.live.as_mut()) {
