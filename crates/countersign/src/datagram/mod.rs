@@ -10,8 +10,14 @@ mod drive;
 
 mod adopt;
 
+mod query;
+
 mod state;
 
-mod proofs;
+mod rules;
+
+mod outbound;
 
 mod proving;
+
+mod proofs;

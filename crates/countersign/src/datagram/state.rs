@@ -3,26 +3,24 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_dtls::{Arrival, Config, Endpoint, Event, Limits, Moment, Side};
+use countersign_dtls::{Arrival, Endpoint, Event, Limits, Moment, Side};
 use countersign_kerberos::InitiatorCredential;
-use countersign_sys::{Batch, MAX_SEGMENTED, MAX_SEGMENTS, ReadySet, Route};
-use countersign_tls::Question;
+use countersign_sys::{Batch, ReadySet};
 
+use super::outbound::Outgoing;
 use super::proofs::Proofs;
+use super::rules::{admission, config, ours};
 use crate::clock;
 use crate::context::Generation;
 use crate::core::{
-    Admission, Asked, ClientPlan, HandshakeError, KerberosUse, Lifecycle, PlanError, SaFields,
-    SecuritySettings, TargetTable, Timestamp, fold,
+    HandshakeError, KerberosUse, Lifecycle, SecuritySettings, TargetTable, Timestamp, fold,
 };
 use crate::error::Error;
-use crate::identity;
-use crate::kerberos::still_counts;
 use crate::listener::Refusal;
 
 /// Everything of a datagram socket that changes.
@@ -64,17 +62,17 @@ pub(super) struct Open {
     pub(super) given: Option<InitiatorCredential>,
     inbox: VecDeque<(SocketAddr, Vec<u8>)>,
     inbox_bytes: usize,
-    outbox: VecDeque<Outgoing>,
+    pub(super) outbox: VecDeque<Outgoing>,
     failures: HashMap<SocketAddr, (Instant, Failure)>,
     refusals: VecDeque<Refusal>,
     /// Associations that were ended as the program had asked, which it has not been told of yet.
     ended: HashMap<SocketAddr, HandshakeError>,
     /// Some association is to end if policy would not have it made any more.
-    follows_policy: bool,
+    pub(super) follows_policy: bool,
     /// Somebody asks for refusals.
     pub(super) tells_refusals: bool,
     clock: Clock,
-    can_segment: bool,
+    pub(super) can_segment: bool,
     /// How many datagrams have been taken from the kernel, and outcomes from other threads.
     pub(super) heard: u64,
 }
@@ -82,15 +80,7 @@ pub(super) struct Open {
 thread_local! {
     /// What arrives is dealt with before others have a turn, so the room for it need not be each
     /// socket's own.
-    static BATCH: RefCell<Batch> = RefCell::new(Batch::new());
-}
-
-/// A datagram that waits for the kernel.
-#[derive(Debug)]
-struct Outgoing {
-    to: SocketAddr,
-    from: Option<IpAddr>,
-    datagram: Vec<u8>,
+    pub(super) static BATCH: RefCell<Batch> = RefCell::new(Batch::new());
 }
 
 /// The time on both clocks; the one for certificates, which counts seconds, is read once a second.
@@ -116,7 +106,7 @@ impl Clock {
 
 /// Why nobody has proved who is at an address.
 #[derive(Clone, Debug)]
-enum Failure {
+pub(super) enum Failure {
     Handshake(HandshakeError),
     /// The network says that nobody is there.
     Network(io::ErrorKind),
@@ -243,7 +233,18 @@ impl Open {
 
     /// Forgets what others than `peer` sent.
     pub(super) fn keep_mail_of(&mut self, peer: SocketAddr) {
-        self.inbox.retain(|(from, _)| *from == peer);
+        self.keep_mail(|from| from == peer);
+    }
+
+    /// Forgets what `peer` sent.
+    fn drop_mail_of(&mut self, peer: SocketAddr) {
+        if self.inbox.iter().any(|(from, _)| *from == peer) {
+            self.keep_mail(|from| from != peer);
+        }
+    }
+
+    fn keep_mail(&mut self, is_kept: impl Fn(SocketAddr) -> bool) {
+        self.inbox.retain(|(from, _)| is_kept(*from));
         self.inbox_bytes = self.inbox.iter().map(|(_, datagram)| datagram.len()).sum();
     }
 
@@ -269,7 +270,7 @@ impl Open {
     }
 
     /// Keeps why nobody has proved who is there, in place of the oldest that nobody has asked for.
-    fn remember(&mut self, peer: SocketAddr, failure: Failure) {
+    pub(super) fn remember(&mut self, peer: SocketAddr, failure: Failure) {
         if self.failures.len() >= FAILURES {
             let oldest = self.failures.iter().min_by_key(|(_, (at, _))| *at);
             if let Some(oldest) = oldest.map(|(peer, _)| *peer) {
@@ -292,6 +293,8 @@ impl Open {
                 }
                 Event::Secured { peer } => {
                     self.failures.remove(&peer);
+                    // It may be somebody else by now, and would be taken for their sender.
+                    self.drop_mail_of(peer);
                     // Whoever looked for tickets to greet it was not needed.
                     self.proofs.cancel_search(peer);
                     let session = self.endpoint.evidence(peer).map(|it| it.session());
@@ -304,8 +307,7 @@ impl Open {
                 Event::Closed { peer, error: Some(error @ HandshakeError::Changed { .. }) } => {
                     self.proofs.drop_delegated(peer, None);
                     // What came under the session that it was has no place any more.
-                    self.inbox.retain(|(from, _)| *from != peer);
-                    self.inbox_bytes = self.inbox.iter().map(|(_, it)| it.len()).sum();
+                    self.drop_mail_of(peer);
                     self.ended.insert(peer, error);
                 }
                 Event::Failed { peer, began: Side::Theirs, error } => {
@@ -402,263 +404,11 @@ impl State {
         open.absorb();
         self.flush(socket, None).map_err(Error::io("send"))
     }
-
-    /// Sends what waits, as much as the kernel takes; tells of errors with one peer only.
-    pub(super) fn flush(&mut self, socket: &OwnedFd, about: Option<SocketAddr>) -> io::Result<()> {
-        let (is_v6, connected) = (self.local.is_ipv6(), self.connected);
-        let Some(open) = &mut self.open else { return Ok(()) };
-        open.absorb();
-        let mut is_repeated = false;
-        while let Some(Outgoing { to, from, datagram }) = open.outbox.front() {
-            let (to, from) = (*to, *from);
-            let address = (connected != Some(to)).then(|| unfold(to, is_v6));
-            let route = Route { to: address, from, is_v6 };
-            let run = if open.can_segment { run(&open.outbox) } else { 1 };
-            let sent = if run > 1 {
-                let segment = u16::try_from(datagram.len()).ok();
-                let all: Vec<u8> =
-                    open.outbox.iter().take(run).flat_map(|it| &it.datagram).copied().collect();
-                countersign_sys::send_along(socket, route, &all, segment)
-            } else {
-                countersign_sys::send_along(socket, route, datagram, None)
-            };
-            match sent {
-                Ok(()) => {
-                    open.outbox.drain(..run);
-                    is_repeated = false;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                // Not on this path, or not with this device.
-                Err(_) if run > 1 => open.can_segment = false,
-                Err(error) => {
-                    // What the kernel heard of an earlier datagram, perhaps to another peer, is
-                    // said in place of this one: which was whose is in the queue of errors.
-                    open.hear_complaints(socket);
-                    if !std::mem::replace(&mut is_repeated, true) {
-                        continue;
-                    }
-                    is_repeated = false;
-                    open.outbox.pop_front();
-                    open.unreachable(to, error.kind());
-                    if about == Some(to) {
-                        return Err(error);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends what the policy in force would not have made, if the program asked for that.
-    pub(super) fn follow_policy(&mut self, generation: impl FnOnce() -> Arc<Generation>) {
-        let Self { open: Some(open), settings, names, local, .. } = self else { return };
-        if !open.follows_policy {
-            return;
-        }
-        let generation = generation();
-        if generation.number != open.generation.number {
-            if let Ok(config) = config(&generation, self.mtu) {
-                open.endpoint.set_config(config);
-            }
-            open.generation = generation;
-            open.follow_policy(settings.as_ref(), names, *local);
-        }
-    }
-
-    /// Has the association with `peer` end once one of `fields` changes; what it was made under
-    /// may have changed already.
-    pub(super) fn watch(&mut self, peer: SocketAddr, fields: SaFields) {
-        let Self { open: Some(open), settings, names, local, .. } = self else { return };
-        if fields != SaFields::NONE && open.endpoint.watch(peer, fields) {
-            open.follows_policy |= fields.contains(SaFields::MM_SA_ID);
-            open.follow_policy(settings.as_ref(), names, *local);
-        }
-    }
-
-    /// Decides whom the peer at `address` must prove to be, and whether a ticket may or must prove
-    /// it. There is never a plan in clear.
-    pub(super) fn plan(
-        &self,
-        open: &Open,
-        address: SocketAddr,
-    ) -> Result<(Asked, KerberosUse), Error> {
-        let default = SecuritySettings::default();
-        let settings = self.settings.as_ref().unwrap_or(&default);
-        let policy = &open.generation.policy;
-        match policy.plan_client(Some(settings), &self.names, address)? {
-            ClientPlan::Tls { asked, kerberos, .. } => Ok((asked, kerberos)),
-            _ => Err(Error::Plan(PlanError::NoName { peer: address })),
-        }
-    }
-
-    /// Returns a peer that has an association, or is about to, under another name than `names`
-    /// would have it prove.
-    pub(super) fn conflict(&self, names: &TargetTable) -> Option<SocketAddr> {
-        let Open { endpoint, proofs, .. } = self.open.as_ref()?;
-        let peers = endpoint.peers().map(|(peer, _)| peer).chain(proofs.searching());
-        peers.into_iter().find(|peer| {
-            let (old, new) = (self.names.lookup(*peer), names.lookup(*peer));
-            let Some((_, new)) = new else { return false };
-            let proved = |evidence: &crate::Evidence| {
-                evidence.names().iter().any(|proved| proved.name() == new)
-            };
-            old.is_none_or(|(_, old)| old != new)
-                && !endpoint.evidence(*peer).is_some_and(|it| proved(it))
-        })
-    }
 }
 
 impl Open {
     /// Forgets why the last handshake with a peer failed.
     pub(super) fn forget_failure(&mut self, peer: SocketAddr) {
         self.failures.remove(&fold(peer));
-    }
-
-    /// Ends the associations that the program wants to follow the policy, and that would not be made
-    /// under the one in force.
-    pub(super) fn follow_policy(
-        &mut self,
-        settings: Option<&SecuritySettings>,
-        names: &TargetTable,
-        local: SocketAddr,
-    ) {
-        if !self.follows_policy {
-            return;
-        }
-        let (now, generation) = (self.now(), self.generation.clone());
-        for (peer, asked, to) in self.endpoint.watched() {
-            let question = match asked {
-                Some(asked) if generation.policy.still_asks(&asked, peer) => {
-                    Some((Question::IsServer(asked), self.relied_on_as_client()))
-                }
-                Some(_) => None,
-                None => {
-                    let arrival = Arrival { from: peer, to };
-                    admission(&generation, settings, names, local, arrival).map(|admission| {
-                        let relied_on = admission.kerberos();
-                        (Question::MayConnect(admission, peer), relied_on)
-                    })
-                }
-            };
-            let judged = match question {
-                Some((question, relied_on)) => {
-                    let rule = generation.policy.kerberos();
-                    let evidence = self.endpoint.evidence(peer);
-                    let counts = evidence.map_or(Ok(()), |it| still_counts(it, rule, relied_on));
-                    counts.and_then(|()| {
-                        self.endpoint.judge_anew(peer, &question, &generation.anchors, now)
-                    })
-                }
-                None => Err(HandshakeError::NotAllowed {
-                    peer: peer.to_string(),
-                    why: "another name is asked for at its address".to_owned(),
-                }),
-            };
-            if let Err(why) = judged {
-                let what = format!("under the policy as it is now, {why}");
-                self.endpoint.abort(peer, HandshakeError::Changed { what }, now);
-            }
-        }
-        self.absorb();
-    }
-
-    /// Takes what the network says of datagrams that did not arrive.
-    fn hear_complaints(&mut self, socket: &OwnedFd) {
-        let mut complaints = Vec::new();
-        // A socket that is dropped with its thread finds no room any more, and needs none.
-        let _ = BATCH.try_with(|batch| {
-            let mut batch = batch.borrow_mut();
-            batch.complaints(socket, |complaint| complaints.push(complaint));
-        });
-        for complaint in complaints {
-            self.unreachable(fold(complaint.peer), complaint.kind);
-        }
-    }
-
-    /// Nobody is there, says the network, or the kernel itself.
-    fn unreachable(&mut self, peer: SocketAddr, kind: io::ErrorKind) {
-        use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
-        // That a datagram is too large for some path says nothing of the peer.
-        if !matches!(kind, ConnectionRefused | HostUnreachable | NetworkUnreachable) {
-            return;
-        }
-        let now = self.now();
-        if self.endpoint.unreachable(peer, now) {
-            self.remember(peer, Failure::Network(kind));
-        }
-        self.absorb();
-    }
-}
-
-/// Says who may come in that way.
-fn admission(
-    generation: &Generation,
-    settings: Option<&SecuritySettings>,
-    names: &TargetTable,
-    local: SocketAddr,
-    arrival: Arrival,
-) -> Option<Arc<Admission>> {
-    let at = SocketAddr::new(arrival.to.unwrap_or_else(|| local.ip()), local.port());
-    let default = SecuritySettings::default();
-    let settings = Some(settings.unwrap_or(&default));
-    let plan = generation.policy.plan_inbound_datagrams(settings, names, at, arrival.from);
-    plan.ok().map(Arc::new)
-}
-
-/// How many datagrams at the front of the queue can go in one call: of one size, the last perhaps
-/// shorter, to one peer.
-fn run(outbox: &VecDeque<Outgoing>) -> usize {
-    let Some(first) = outbox.front() else { return 0 };
-    let size = first.datagram.len();
-    let (mut count, mut bytes, mut last) = (0, 0, size);
-    for next in outbox.iter().take(MAX_SEGMENTS) {
-        bytes += next.datagram.len();
-        let same = (next.to, next.from) == (first.to, first.from);
-        if !same || last != size || next.datagram.len() > size || bytes > MAX_SEGMENTED {
-            break;
-        }
-        last = next.datagram.len();
-        count += 1;
-    }
-    count
-}
-
-fn config(generation: &Generation, mtu: u16) -> Result<Config, Error> {
-    let make = || make_config(generation, mtu);
-    if mtu != Config::DEFAULT_MTU {
-        return make();
-    }
-    match generation.datagrams.get() {
-        Some(config) => Ok(config.clone()),
-        None => {
-            let made = make()?;
-            Ok(generation.datagrams.get_or_init(|| made).clone())
-        }
-    }
-}
-
-fn make_config(generation: &Generation, mtu: u16) -> Result<Config, Error> {
-    let (anchors, own) = (&generation.anchors, generation.credential.as_ref());
-    let is_off = generation.policy.kerberos().server.unwrap_or_default() == KerberosUse::Off;
-    if own.is_none() && !is_off {
-        // Who proves itself by its keytab shows some certificate, because DTLS needs one; nobody has
-        // to believe it.
-        let nobody = identity::throw_away_credential()?;
-        return Config::for_proofs_only(anchors, &nobody, mtu).map_err(ours);
-    }
-    Config::new(anchors, own, mtu).map_err(ours)
-}
-
-fn ours(source: HandshakeError) -> Error {
-    Error::Handshake { peer: SocketAddr::from(([0, 0, 0, 0], 0)), source }
-}
-
-/// Returns an address in the form that a socket of this family takes.
-fn unfold(address: SocketAddr, is_v6: bool) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if is_v6 => {
-            SocketAddrV6::new(ip.to_ipv6_mapped(), address.port(), 0, 0).into()
-        }
-        _ => address,
     }
 }

@@ -12,12 +12,11 @@ use countersign_sys::{MAX_SEGMENTS, ReadySet, Signal};
 
 use super::state::State;
 use crate::core::{
-    Credentials, Evidence, KerberosUse, Lifecycle, QueryAnswer, QueryTemplate, SecurityInfo,
-    SecuritySettings, SocketKind, Stage, TargetTable, WsaError, fold,
+    Credentials, KerberosUse, Lifecycle, SecuritySettings, SocketKind, Stage, TargetTable,
+    WsaError, fold,
 };
-use crate::kerberos::{DelegatedCredential, given_by_program};
+use crate::kerberos::given_by_program;
 use crate::listener::Refusal;
-use crate::rights::can_act_for;
 use crate::{Context, Error, PeerName};
 
 /// A UDP socket that talks to many peers, each of which has proved who it is.
@@ -26,7 +25,9 @@ use crate::{Context, Error, PeerName};
 /// [`Self::set_peer_target_name`] who must be at an address, then send there. The first datagram
 /// to a peer waits for its proof (DTLS 1.2), and nothing is ever sent in clear. A peer that sends
 /// first is asked for its proof before a byte of it is handed out: it must hold the name that is
-/// set for its address or, where none is, pass the policy's `[[allow]]` rules.
+/// set for its address or, where none is, pass the policy's `[[allow]]` rules. If a peer proves itself
+/// anew at an address, perhaps as somebody else, what came from there before and was not fetched is
+/// lost, so that [`Self::query`] speaks of whoever sent what was received last.
 ///
 /// All methods take `&self`; one thread can receive while another sends. Handshakes advance inside
 /// [`Self::send_to`] and [`Self::recv_from`]; while no thread is in one of them, peers wait.
@@ -522,86 +523,6 @@ impl UdpSocket {
         }
         // What cannot be sent now, the peer finds out by silence.
         let _ = state.flush(&self.socket, None);
-    }
-
-    /// Returns what protects the conversation with a peer, and who it is
-    /// (`WSAQuerySocketSecurity`, SPEC 7). It never waits.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Order`] with `WSAENOTCONN` for a peer that has not proved who it is.
-    pub fn query(&self, peer: SocketAddr) -> Result<SecurityInfo, Error> {
-        let state = self.lock();
-        let evidence = state.open.as_ref().and_then(|open| open.endpoint.evidence(peer));
-        let evidence = evidence.ok_or_else(|| order(&state, "query", WsaError::NotConn))?;
-        Ok(SecurityInfo::secured(evidence.clone()))
-    }
-
-    /// Asks about a peer as `template` says, which must name its address
-    /// (`WSAQuerySocketSecurity`, SPEC 7). It waits for nobody, and for a template with nothing but
-    /// the address allocates nothing.
-    ///
-    /// With [`QueryTemplate::aborting_on`] the association ends rather than be replaced by another
-    /// session (the peer restarted; its keys never change without that), and, for `MM_SA_ID`, once a
-    /// newer policy or trust would not have it made. The next send, receive or query then fails,
-    /// once, with [`Changed`](crate::core::HandshakeError::Changed), `WSAECONNABORTED`; only after that may the
-    /// peer come back under another session. Such a peer is not asked whether it has forgotten us.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Order`] with `WSAEINVAL` without an address and port, with `WSAENOTCONN` for a peer that has
-    /// not proved who it is, unless a handshake with it failed and the template asks for the ids:
-    /// then the answer says why. [`Error::Handshake`] as above.
-    pub fn query_with(&self, template: &QueryTemplate) -> Result<QueryAnswer, Error> {
-        let mut state = self.lock();
-        let refuse = |state: &State, wsa| Err(order(state, "query", wsa));
-        if let Err(wsa) = template.check(SocketKind::Datagram) {
-            return refuse(&state, wsa);
-        }
-        let Some(peer) = template.peer() else { return refuse(&state, WsaError::Inval) };
-        state.watch(peer, template.abort_on());
-        state.follow_policy(|| self.context.current());
-        let Some(open) = &mut state.open else { return refuse(&state, WsaError::NotConn) };
-        if let Some(ended) = open.take_ended(Some(peer)) {
-            return Err(ended);
-        }
-        if let Some(evidence) = open.endpoint.evidence(peer) {
-            let answer = template.answer(Some(evidence), 0);
-            let is_impersonable = can_act_for(evidence, &self.context);
-            return Ok(if is_impersonable { answer.impersonated() } else { answer });
-        }
-        match open.last_failure(peer).filter(|_| template.wants_sa_ids()) {
-            Some(error) => Ok(QueryAnswer::failed(error)),
-            None => refuse(&state, WsaError::NotConn),
-        }
-    }
-
-    /// Returns the tickets that a peer has handed on to us, if both policies and its KDC let it
-    /// (`kerberos.delegate`).
-    pub fn delegated(&self, peer: SocketAddr) -> Option<DelegatedCredential> {
-        self.proved_by(peer)?.1
-    }
-
-    /// Returns what a peer has proved, and what it has handed on in the same session.
-    pub(crate) fn proved_by(
-        &self,
-        peer: SocketAddr,
-    ) -> Option<(Arc<Evidence>, Option<DelegatedCredential>)> {
-        let state = self.lock();
-        let open = state.open.as_ref()?;
-        let evidence = open.endpoint.evidence(peer)?.clone();
-        let delegated = open.proofs.delegated(fold(peer), evidence.session()).cloned();
-        Some((evidence, delegated))
-    }
-
-    /// Returns how many bytes one datagram to a peer holds; for one that is not known yet, how
-    /// many it surely will.
-    pub fn max_datagram_size(&self, peer: SocketAddr) -> usize {
-        /// Header, explicit nonce and tag of AES-GCM.
-        const OVERHEAD: usize = 37;
-        let state = self.lock();
-        let known = state.open.as_ref().and_then(|open| open.endpoint.max_datagram_size(peer));
-        known.unwrap_or_else(|| usize::from(state.mtu).saturating_sub(OVERHEAD))
     }
 
     /// Returns the address of this end.

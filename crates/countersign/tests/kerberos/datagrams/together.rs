@@ -1,5 +1,7 @@
 //! Ends that are client and server at once.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -8,7 +10,8 @@ use countersign_lab::{Kdc, Leaf, Realm};
 
 use super::{Echo, meet};
 use crate::world::{
-    OTHER, PATIENCE, ROOT, SERVICE, asking, context, in_own_realm, peer, serving_from, showing,
+    OTHER, PATIENCE, ROOT, SERVICE, asking, context, in_own_realm, in_realm, peer, serving,
+    serving_from, showing,
 };
 
 /// A host that has the keys of a service to serve with, and to greet others with.
@@ -90,6 +93,53 @@ fn a_peer_that_a_ticket_must_prove_cannot_greet_its_way_around_it() {
             mallory.send_to(b"let me in", deaf.address).unwrap_err();
             assert_eq!(deaf.saw_nobody(), !is_answered, "{words}");
         }
+    });
+}
+
+/// Who has an address after somebody else is not taken for the sender of what the other sent.
+#[test]
+fn what_was_not_fetched_is_not_taken_for_the_next_peers_at_the_same_address() {
+    in_realm(|realm| {
+        let server = context(&serving(realm, "[[allow]]\npeers = ['*@EXAMPLE.TEST']\n"));
+        let server = Arc::new(UdpSocket::bind_with(&server, "127.0.0.1:0").unwrap());
+        server.set_nonblocking(true);
+        let address = server.local_addr().unwrap();
+        let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let nobody = nobody.local_addr().unwrap();
+        server.set_peer_target_name(nobody, "HTTP/nobody.example.test".parse().unwrap()).unwrap();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let driver = {
+            let (server, is_over) = (server.clone(), is_over.clone());
+            // It goes on with all that is under way, and fetches nothing.
+            thread::spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    let _ = server.send_to(b"x", nobody);
+                    thread::sleep(Duration::from_millis(2));
+                }
+            })
+        };
+        let mut at = "127.0.0.1:0".parse().unwrap();
+        for (cache, text) in [("alice", "from alice"), ("bob", "from bob")] {
+            let client = context(&asking(realm, cache, ""));
+            let socket = UdpSocket::bind_with(&client, at).unwrap();
+            at = socket.local_addr().unwrap();
+            socket.set_peer_target_name(address, SERVICE.parse().unwrap()).unwrap();
+            socket.connect(address).unwrap();
+            socket.send(text.as_bytes()).unwrap();
+            thread::sleep(Duration::from_millis(200));
+            let info = server.query(at).unwrap();
+            assert_eq!(
+                peer(info.evidence().unwrap()),
+                format!("{cache}@EXAMPLE.TEST by Kerberos ticket")
+            );
+            assert_eq!(server.look_ahead().unwrap(), Some((text.len(), at)), "it waits there");
+        }
+        is_over.store(true, Ordering::Relaxed);
+        driver.join().unwrap();
+        let mut into = [0; 64];
+        let (count, from) = server.recv_from(&mut into).unwrap();
+        assert_eq!((&into[..count], from), (&b"from bob"[..], at));
+        assert!(server.recv_from(&mut into).unwrap_err().is_would_block());
     });
 }
 
