@@ -53,4 +53,8 @@ mod queue;
 
 mod error;
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+
 mod libssl;

@@ -121,17 +121,25 @@ fn certificate_and_ticket_are_both_in_the_evidence_of_both() {
 /// Whoever answers would learn who we are; and a ticket does without.
 #[test]
 fn our_certificate_is_not_shown_to_whom_we_do_not_know() {
-    let world = World::new();
-    let client = world.host("laptop.test");
-    let mut scene = Scene::with(world, client, nobody(), PREFER);
-    assert!(scene.meet(KerberosUse::Prefer));
-    let (_, server) = scene.evidence().unwrap();
-    assert_eq!(proofs(server), [ticket(ALICE)]);
-    let shown = scene.net.tape.iter().any(|(from, _, datagram)| {
-        *from == scene.net.hosts[0].address
-            && datagram.windows(11).any(|bytes| bytes == b"laptop.test")
-    });
-    assert!(!shown, "it was on the wire");
+    for is_known in [false, true] {
+        let world = World::new();
+        let own =
+            world.authority.intermediate("inner authority").issue(Leaf::new().dns("laptop.test"));
+        let client =
+            Config::new(&world.authority.anchors(), Some(&own.credential()), 1400).unwrap();
+        let server = if is_known { world.host(HOST) } else { nobody() };
+        let mut scene = Scene::with(world, client, server, PREFER);
+        assert!(scene.meet(KerberosUse::Prefer));
+        let names = proofs(scene.evidence().unwrap().1).len();
+        assert_eq!(names, if is_known { 2 } else { 1 });
+        let client = scene.net.hosts[0].address;
+        let is_shown = |word: &[u8]| {
+            let has_word = |it: &[u8]| it.windows(word.len()).any(|bytes| bytes == word);
+            scene.net.tape.iter().any(|(from, _, it)| *from == client && has_word(it))
+        };
+        assert_eq!(is_shown(b"laptop.test"), is_known, "the leaf");
+        assert_eq!(is_shown(b"inner authority"), is_known, "its issuer");
+    }
 }
 
 #[test]
@@ -209,6 +217,10 @@ fn a_server_without_a_certificate_serves_who_proves_and_refuses_others() {
     let mut scene = Scene::with(World::new(), client, config, "");
     assert!(!scene.meet(KerberosUse::Prefer), "and nobody where it takes no part in proofs");
     assert!(scene.net.hosts[1].diary.secured.is_empty());
+    assert!(matches!(scene.failure(1), HandshakeError::OurSide { .. }), "which is its own fault");
+    let client = scene.net.hosts[0].address;
+    let shown = |(_, to, it): &(_, _, Vec<u8>)| *to == client && it.len() > 200;
+    assert!(!scene.net.tape.iter().any(shown), "its certificate is not shown");
 }
 
 #[test]
