@@ -29,3 +29,39 @@ pub fn frames(plaintexts: &[Vec<u8>], ours: &[u8]) {
         assert!(ack.beyond & (1 << 15) == 0, "no part is that far ahead");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::frames;
+
+    /// A short run of what the fuzzer does for long.
+    #[test]
+    fn random_frames_are_read_in_peace() {
+        let mut state = 7_u64;
+        let mut below = |end: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from((state >> 33) % end).unwrap()
+        };
+        for _ in 0..3000 {
+            let plaintexts: Vec<Vec<u8>> = (0..below(40))
+                .map(|_| {
+                    let length = [0, 1, 2, 5, 7, 9, 1200][below(7)];
+                    let mut plain = vec![0; length];
+                    for (at, byte) in plain.iter_mut().take(9).enumerate() {
+                        // Numbers that are near, mostly.
+                        *byte = match (at, below(8)) {
+                            (0, _) => u8::try_from(below(5)).unwrap(),
+                            (_, 0) => u8::try_from(below(256)).unwrap(),
+                            (4.., _) => u8::try_from(below(20)).unwrap(),
+                            _ => 0,
+                        };
+                    }
+                    plain
+                })
+                .collect();
+            frames(&plaintexts, &vec![1; below(9000)]);
+        }
+    }
+}

@@ -37,8 +37,6 @@ pub use association::Association;
 mod config;
 pub use config::Config;
 
-mod framed;
-
 mod frame;
 
 mod delivery;
@@ -53,7 +51,7 @@ mod queue;
 
 mod error;
 
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
 

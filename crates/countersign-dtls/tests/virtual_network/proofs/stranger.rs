@@ -48,6 +48,13 @@ pub(crate) struct Oddity {
     pub(crate) lacks_extended_master_secret: bool,
 }
 
+/// One that offers and takes proofs.
+pub(crate) const OFFERING: Oddity = Oddity {
+    offers: Stranger::OFFER,
+    chooses: Some(b"countersign-krb5/1"),
+    lacks_extended_master_secret: false,
+};
+
 /// `SSL_OP_NO_EXTENDED_MASTER_SECRET` of <openssl/ssl.h>.
 const NO_EXTENDED_MASTER_SECRET: u64 = 1;
 
