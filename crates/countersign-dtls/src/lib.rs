@@ -37,8 +37,6 @@ pub use association::Association;
 mod config;
 pub use config::Config;
 
-mod framed;
-
 mod frame;
 
 mod delivery;
@@ -52,5 +50,9 @@ mod shape;
 mod queue;
 
 mod error;
+
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 
 mod libssl;

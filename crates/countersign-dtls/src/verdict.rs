@@ -109,7 +109,9 @@ impl Verdict {
             let found = case.judge(context, is_agreed);
             case.is_put_off = found.is_err() && case.puts_off(is_agreed);
             // Whoever answers would learn who we are.
-            if let (true, Some(ssl)) = (case.is_put_off, ssl) {
+            if let (true, Some(Question::MayBeServer(_)), Some(ssl)) =
+                (case.is_put_off, &case.question, ssl)
+            {
                 libssl::forget_certificate(ssl);
             }
             case.found = Some(found);

@@ -64,6 +64,14 @@ impl Endpoint {
                     return;
                 }
                 let Some(admission) = admission(arrival) else { return };
+                // Such a client would have to believe a certificate that nobody believes.
+                if !self.config.proves_by_certificate() && admission.kerberos() == KerberosUse::Off
+                {
+                    let what = "there is no certificate to prove who we are".to_owned();
+                    let (peer, began) = (address, Side::Theirs);
+                    let error = HandshakeError::OurSide { what };
+                    return self.events.push_back(Event::Failed { peer, began, error });
+                }
                 self.admit(arrival, hello, *entrant, admission, now);
             }
         }

@@ -2,14 +2,10 @@
 
 mod clock;
 mod net;
-mod prover;
-mod stranger;
 
 mod attacks;
 mod flood;
 mod names;
-mod proof_attacks;
-mod proof_weather;
 mod proofs;
 mod quiet;
 mod weather;

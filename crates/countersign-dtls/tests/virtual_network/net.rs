@@ -13,7 +13,7 @@ use countersign_dtls::{Arrival, Config, Endpoint, Event, Limits, Side};
 use countersign_lab::{Authority, Leaf};
 
 use crate::clock;
-use crate::prover::{Conduct, Prover};
+use crate::proofs::prover::{Conduct, Prover};
 
 /// What happens to datagrams on the way; chances in percent.
 #[derive(Clone, Copy, Debug)]

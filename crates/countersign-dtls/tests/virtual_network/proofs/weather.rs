@@ -6,12 +6,9 @@ use countersign_core::KerberosUse;
 use countersign_dtls::{Config, Limits};
 use countersign_lab::{Authority, Leaf};
 
+use super::prover::Conduct;
+use super::{ALICE, ASKED, SERVICE};
 use crate::net::{Dice, Net, Weather, World};
-use crate::prover::Conduct;
-
-const ASKED: &str = "postgres/db1.test";
-const SERVICE: &str = "postgres/db1.test@EXAMPLE.COM";
-const ALICE: &str = "alice@EXAMPLE.COM";
 
 /// A client without a certificate, and a server with one that nobody believes.
 fn configs(mtu: u16) -> (Config, Config) {

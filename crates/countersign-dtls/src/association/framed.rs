@@ -8,21 +8,21 @@ use crate::frame::PART_HEAD;
 
 /// The proof of one association, and what waits for its end.
 #[derive(Debug)]
-pub(crate) struct Framed {
-    pub(crate) outbound: Outbound,
-    pub(crate) inbound: Inbound,
-    pub(crate) early: Early,
+pub(super) struct Framed {
+    pub(super) outbound: Outbound,
+    pub(super) inbound: Inbound,
+    pub(super) early: Early,
     /// What protects the association, with no name proved.
-    pub(crate) protection: Evidence,
+    pub(super) protection: Evidence,
     /// What the proof has proved, once it has.
-    pub(crate) proven: Option<Box<Proven>>,
+    pub(super) proven: Option<Box<Proven>>,
     /// The peer has to be told of our refusal, once it has all parts.
-    pub(crate) owes_refusal: bool,
+    pub(super) owes_refusal: bool,
 }
 
 impl Framed {
     /// Begins, on a path that lets records of `fits` bytes pass.
-    pub(crate) fn new(protection: Evidence, fits: usize) -> Self {
+    pub(super) fn new(protection: Evidence, fits: usize) -> Self {
         Self {
             outbound: Outbound::new(fits.saturating_sub(PART_HEAD)),
             inbound: Inbound::default(),
@@ -34,7 +34,7 @@ impl Framed {
     }
 
     /// Says what is wrong with concluding now, if anything is: a proof ends with its last byte.
-    pub(crate) fn check_end(&self) -> Result<(), HandshakeError> {
+    pub(super) fn check_end(&self) -> Result<(), HandshakeError> {
         if self.inbound.is_empty() {
             return Ok(());
         }
@@ -42,7 +42,7 @@ impl Framed {
     }
 
     /// Stops listening to the proof and forgets what waited for its end.
-    pub(crate) fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.inbound.stop();
         self.early = Early::default();
     }
@@ -52,7 +52,7 @@ impl Framed {
 /// last bytes may have been lost or come late. They are handed out when it is proved who sent them,
 /// or never.
 #[derive(Debug, Default)]
-pub(crate) struct Early {
+pub(super) struct Early {
     datagrams: Vec<Vec<u8>>,
     bytes: usize,
 }
@@ -63,7 +63,7 @@ impl Early {
     /// What a datagram costs beside its bytes, about.
     const EACH: usize = 64;
 
-    pub(crate) fn keep(&mut self, datagram: &[u8]) {
+    pub(super) fn keep(&mut self, datagram: &[u8]) {
         let cost = datagram.len() + Self::EACH;
         if self.bytes + cost <= Self::ROOM {
             self.bytes += cost;
@@ -71,7 +71,7 @@ impl Early {
         }
     }
 
-    pub(crate) fn take(&mut self) -> Vec<Vec<u8>> {
+    pub(super) fn take(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(self).datagrams
     }
 }

@@ -1,11 +1,19 @@
 //! A peer made of libssl alone, which says inside its records whatever a test wants.
 
+#![expect(unsafe_code, reason = "the openssl crate does not offer what honest peers never do")]
+
 use std::collections::VecDeque;
+use std::ffi::c_int;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 
-use countersign_tls::PROOF_PROTOCOL;
-use openssl::ssl::{Ssl, SslContext, SslMethod, SslOptions, SslStream, SslVerifyMode, SslVersion};
+use countersign_tls::{Credential, PROOF_PROTOCOL};
+use foreign_types::ForeignTypeRef;
+use openssl::pkey::PKey;
+use openssl::ssl::{
+    Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslStream, SslVerifyMode, SslVersion,
+};
+use openssl::x509::X509;
 
 use crate::net::Net;
 
@@ -33,9 +41,19 @@ struct Pipe {
 /// What is special about it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Oddity {
+    /// What it offers as a client.
     pub(crate) offers: &'static [&'static [u8]],
+    /// What it chooses as a server, offered or not.
+    pub(crate) chooses: Option<&'static [u8]>,
     pub(crate) lacks_extended_master_secret: bool,
 }
+
+/// One that offers and takes proofs.
+pub(crate) const OFFERING: Oddity = Oddity {
+    offers: Stranger::OFFER,
+    chooses: Some(b"countersign-krb5/1"),
+    lacks_extended_master_secret: false,
+};
 
 /// `SSL_OP_NO_EXTENDED_MASTER_SECRET` of <openssl/ssl.h>.
 const NO_EXTENDED_MASTER_SECRET: u64 = 1;
@@ -45,13 +63,7 @@ impl Stranger {
 
     /// A client without a certificate, that believes everybody.
     pub(crate) fn client(address: &str, host: usize, oddity: Oddity) -> Self {
-        let mut context = SslContext::builder(SslMethod::dtls_client()).unwrap();
-        context.set_max_proto_version(Some(SslVersion::DTLS1_2)).unwrap();
-        context.set_verify(SslVerifyMode::NONE);
-        context.set_options(SslOptions::NO_QUERY_MTU);
-        if oddity.lacks_extended_master_secret {
-            context.set_options(SslOptions::from_bits_retain(NO_EXTENDED_MASTER_SECRET));
-        }
+        let mut context = context(SslMethod::dtls_client(), oddity);
         if !oddity.offers.is_empty() {
             let list = |it: &&[u8]| [&[u8::try_from(it.len()).unwrap()], *it].concat();
             let wire: Vec<u8> = oddity.offers.iter().flat_map(list).collect();
@@ -59,6 +71,24 @@ impl Stranger {
         }
         let mut ssl = Ssl::new(&context.build()).unwrap();
         ssl.set_connect_state();
+        Self::new(address, host, ssl)
+    }
+
+    /// A server with this certificate.
+    pub(crate) fn server(address: &str, host: usize, own: &Credential, oddity: Oddity) -> Self {
+        let mut context = context(SslMethod::dtls_server(), oddity);
+        context.set_certificate(&X509::from_der(&own.chain()[0]).unwrap()).unwrap();
+        let key = PKey::private_key_from_der(own.secret_der()).unwrap();
+        context.set_private_key(&key).unwrap();
+        if let Some(chosen) = oddity.chooses {
+            context.set_alpn_select_callback(move |_, _| Ok(chosen));
+        }
+        let mut ssl = Ssl::new(&context.build()).unwrap();
+        ssl.set_accept_state();
+        Self::new(address, host, ssl)
+    }
+
+    fn new(address: &str, host: usize, mut ssl: Ssl) -> Self {
         ssl.set_mtu(1400).unwrap();
         let stream = SslStream::new(ssl, Pipe::default()).unwrap();
         Self {
@@ -72,9 +102,20 @@ impl Stranger {
         }
     }
 
+    /// Begins a second handshake inside the association.
+    pub(crate) fn renegotiate(&mut self, net: &mut Net) {
+        let ssl = self.stream.ssl().as_ptr();
+        // SAFETY: the pointer is valid, and the stream is borrowed exclusively.
+        assert_eq!(unsafe { SSL_renegotiate(ssl) }, 1);
+        let _under_way = self.stream.do_handshake();
+        self.flush(net);
+    }
+
     /// Comes as far as it can; returns whether the handshake is done.
     pub(crate) fn meet(&mut self, net: &mut Net) -> bool {
-        self.seen = net.tape.len();
+        if self.is_client() {
+            self.seen = net.tape.len();
+        }
         for _ in 0..8 {
             self.listen(net);
         }
@@ -105,6 +146,11 @@ impl Stranger {
         self.stream.ssl().selected_alpn_protocol() == Some(PROOF_PROTOCOL)
     }
 
+    /// Returns whether a handshake is under way.
+    pub(crate) fn is_in_handshake(&self) -> bool {
+        !self.stream.ssl().is_init_finished()
+    }
+
     /// Takes what was sent to it.
     pub(crate) fn listen(&mut self, net: &mut Net) {
         let fresh: Vec<_> = net.tape[self.seen..].to_vec();
@@ -130,11 +176,30 @@ impl Stranger {
         self.flush(net);
     }
 
+    fn is_client(&self) -> bool {
+        !self.stream.ssl().is_server()
+    }
+
     fn flush(&mut self, net: &mut Net) {
         for datagram in std::mem::take(&mut self.stream.get_mut().leaving) {
             net.inject(self.address, self.host, &datagram);
         }
     }
+}
+
+fn context(method: SslMethod, oddity: Oddity) -> SslContextBuilder {
+    let mut context = SslContext::builder(method).unwrap();
+    context.set_max_proto_version(Some(SslVersion::DTLS1_2)).unwrap();
+    context.set_verify(SslVerifyMode::NONE);
+    context.set_options(SslOptions::NO_QUERY_MTU);
+    if oddity.lacks_extended_master_secret {
+        context.set_options(SslOptions::from_bits_retain(NO_EXTENDED_MASTER_SECRET));
+    }
+    context
+}
+
+unsafe extern "C" {
+    fn SSL_renegotiate(ssl: *mut openssl_sys::SSL) -> c_int;
 }
 
 impl Read for Pipe {

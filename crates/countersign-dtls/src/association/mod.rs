@@ -1,31 +1,30 @@
 //! An association over libssl.
 
+mod framed;
+
+mod handshake;
+
+mod proof;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use countersign_core::{
-    Admission, Asked, Evidence, HandshakeError, Host, KerberosUse, Mechanism, SessionId, Timestamp,
-};
-use countersign_tls::{ProofBinding, Proven, Question, TrustAnchors, join_proof, judge_peer_anew};
+use countersign_core::{Admission, Asked, HandshakeError, Host, KerberosUse, Timestamp};
+use countersign_tls::{Proven, Question, TrustAnchors, judge_peer_anew};
 use openssl::error::ErrorStack;
-use openssl::ssl::{ErrorCode, Ssl, SslRef, SslStream, SslVersion};
-use openssl::x509::X509Ref;
-use rustls_pki_types::CertificateDer;
+use openssl::ssl::{ErrorCode, Ssl, SslStream};
 
+use self::framed::Framed;
 use crate::config::Config;
 use crate::engine::{Engine, Moment, Output, SealError};
-use crate::error::{ACCESS_DENIED, NO_APPLICATION_PROTOCOL, UNEXPECTED_MESSAGE};
-use crate::error::{from_alert, from_openssl, our_side};
-use crate::frame::{self, Frame};
-use crate::framed::Framed;
+use crate::error::{NO_APPLICATION_PROTOCOL, from_openssl, our_side};
 use crate::gate::Entrant;
-use crate::libssl;
 use crate::queue::Queue;
-use crate::shape;
 use crate::verdict::{self, Verdict};
+use crate::{frame, libssl, shape};
 
 /// A conversation with one peer over libssl (DTLS 1.2).
 ///
@@ -191,57 +190,6 @@ impl Association {
         }
     }
 
-    /// Refuses clients that do not offer what is required, before they see our certificate.
-    fn check_offer(&self) -> Result<(), HandshakeError> {
-        let is_server = matches!(self.asks, Asks::Server(_));
-        let is_agreed = verdict::has_agreed_on_proof(self.stream.ssl());
-        if is_server && self.offer == KerberosUse::Require && !is_agreed {
-            return Err(HandshakeError::KerberosRequired);
-        }
-        Ok(())
-    }
-
-    /// Says what follows on the handshake: a proof inside the connection if that was agreed on, else
-    /// the verdict on the certificate.
-    fn leave_handshake(&mut self, now: Moment) -> Result<(), HandshakeError> {
-        let protection = self.protection(now)?;
-        let was_offered = self.verdict.question().is_some_and(|question| question.defers());
-        match (was_offered, verdict::has_agreed_on_proof(self.stream.ssl())) {
-            (true, true) => {
-                let binding = self.binding()?;
-                self.framed = Some(Box::new(Framed::new(protection, self.max_datagram_size)));
-                self.max_datagram_size = self.max_datagram_size.saturating_sub(1);
-                self.phase = Phase::Proving;
-                self.outputs.push_back(Output::Prove(binding));
-                Ok(())
-            }
-            (false, true) => {
-                Err(HandshakeError::Protocol { what: "a proof was chosen unasked".to_owned() })
-            }
-            (_, false) if self.offer == KerberosUse::Require => {
-                Err(HandshakeError::KerberosRequired)
-            }
-            (_, false) => {
-                let evidence = self.evidence(protection)?;
-                self.phase = Phase::Secured;
-                self.outputs.push_back(Output::Secured(Box::new(evidence)));
-                Ok(())
-            }
-        }
-    }
-
-    /// Returns what a proof is bound to. That the master secret is of this session alone has been
-    /// checked, and there is no second handshake that could change it (RFC 9266 section 4.2).
-    fn binding(&self) -> Result<ProofBinding, HandshakeError> {
-        let mut exported = [0; 32];
-        let label = std::str::from_utf8(ProofBinding::EXPORTER_LABEL).unwrap_or_default();
-        self.stream
-            .ssl()
-            .export_keying_material(&mut exported, label, Some(&[]))
-            .map_err(|errors| our_side(&errors))?;
-        Ok(ProofBinding::new(exported))
-    }
-
     /// Takes the plaintext of what has arrived.
     fn open(&mut self, records: Records, now: Moment) {
         PLAIN.with_borrow_mut(|plain| self.open_into(plain, records, now));
@@ -271,79 +219,6 @@ impl Association {
                 Err(error) => return self.fail(error.ssl_error()),
             }
         }
-    }
-
-    /// Takes one record's plaintext of an association that has agreed on a proof.
-    fn handle_frame(&mut self, plain: &[u8], now: Moment) {
-        let Some(frame) = Frame::read(plain) else {
-            return self.break_off("it sent a record that is neither data nor of its proof");
-        };
-        let Some(framed) = &mut self.framed else { return };
-        match (frame, self.phase) {
-            (Frame::Data(datagram), Phase::Secured) => {
-                self.outputs.push_back(Output::Deliver(datagram.to_vec()));
-            }
-            (Frame::Data(datagram), Phase::Proving) => framed.early.keep(datagram),
-            // The peer has not heard that we have broken off.
-            (Frame::Data(_), _) => self.tell_refusal(),
-            (Frame::Part { number, bytes }, phase) => {
-                let is_more = framed.inbound.take(number, bytes);
-                let ack = framed.inbound.ack();
-                let _sent = self.write(&Frame::Ack(ack).write());
-                if is_more && phase == Phase::Proving {
-                    self.outputs.push_back(Output::ProofMoves);
-                }
-                if phase == Phase::Refused {
-                    self.tell_refusal();
-                }
-            }
-            (Frame::Ack(ack), phase) => {
-                if framed.outbound.acknowledge(ack, now.instant).is_err() {
-                    return self.break_off("it acknowledged what was never sent");
-                }
-                if framed.outbound.take_room() && phase == Phase::Proving {
-                    self.outputs.push_back(Output::ProofMoves);
-                }
-                self.send_parts(now);
-                if phase == Phase::Refused && self.framed.as_ref().is_some_and(|it| it.owes_refusal)
-                {
-                    self.tell_refusal();
-                }
-            }
-            (Frame::Refusal { alert }, _) => {
-                let _answered = self.stream.shutdown();
-                self.collect();
-                self.end(Err(from_alert(alert)));
-            }
-        }
-    }
-
-    /// Sends the parts of our proof whose turn it is.
-    fn send_parts(&mut self, now: Moment) {
-        while let Some((number, bytes)) =
-            self.framed.as_mut().and_then(|framed| framed.outbound.next(now.instant))
-        {
-            let part = Frame::Part { number, bytes }.write();
-            if self.write(&part).is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Says that we have broken off, unless the peer still lacks parts of what we said before: they
-    /// may tell it more.
-    fn tell_refusal(&mut self) {
-        let Some(framed) = &mut self.framed else { return };
-        if framed.outbound.is_empty() {
-            framed.owes_refusal = false;
-            let _told = self.write(&Frame::Refusal { alert: ACCESS_DENIED }.write());
-        }
-    }
-
-    /// Ends it with a peer that does not keep to the protocol inside the records.
-    fn break_off(&mut self, what: &str) {
-        let _told = self.write(&Frame::Refusal { alert: UNEXPECTED_MESSAGE }.write());
-        self.abandon(HandshakeError::Protocol { what: what.to_owned() });
     }
 
     /// Protects one record's plaintext.
@@ -400,66 +275,6 @@ impl Association {
             self.phase = Phase::Over;
             self.outputs.push_back(Output::Closed(how));
         }
-    }
-
-    /// Describes the protection, with no name proved yet, and holds it to every condition once more.
-    fn protection(&self, now: Moment) -> Result<Evidence, HandshakeError> {
-        let ssl = self.stream.ssl();
-        let missing = |what: &str| HandshakeError::OurSide { what: format!("no {what}") };
-        if ssl.version2() != Some(SslVersion::DTLS1_2) || ssl.session_reused() {
-            return Err(missing("new session of DTLS 1.2"));
-        }
-        if ssl.extms_support() != Some(true) {
-            let what = "the peer has no extended master secret (RFC 7627)".to_owned();
-            return Err(HandshakeError::NothingShared { what });
-        }
-        let suite = ssl.current_cipher().and_then(|cipher| cipher.standard_name());
-        let suite = suite.ok_or_else(|| missing("cipher suite"))?.to_owned();
-        let group = libssl::negotiated_group(&self.stream).map_or("ECDHE", group_name).to_owned();
-        let mut session = [0; 16];
-        let label = std::str::from_utf8(SessionId::EXPORTER_LABEL).unwrap_or_default();
-        ssl.export_keying_material(&mut session, label, None)
-            .map_err(|errors| our_side(&errors))?;
-        let session = SessionId::from_exported(session);
-        Ok(Evidence::new(Mechanism::Dtls12, suite, group, session, now.time))
-    }
-
-    /// Puts together what holds now, by the peer's certificate alone.
-    fn evidence(&self, protection: Evidence) -> Result<Evidence, HandshakeError> {
-        let missing = |what: &str| HandshakeError::OurSide { what: format!("no {what}") };
-        match (&self.asks, self.verdict.found()) {
-            (_, Some(Err(refusal))) => Err(refusal),
-            (Asks::Client(asked), Some(Ok(answer))) => {
-                let asked = match asked {
-                    Asked::Name { name, .. } => Some(name.clone()),
-                    _ => None,
-                };
-                Ok(protection.with_peer(asked, answer.names, Some(answer.expires)))
-            }
-            (Asks::Client(_), None) => Err(missing("verified server")),
-            (Asks::Server(_), Some(Ok(answer))) => {
-                Ok(protection.with_peer(None, answer.names, Some(answer.expires)))
-            }
-            (Asks::Server(admission), None) if admission.admits_anonymous() => {
-                // A certificate that nobody looked at is no certificate.
-                match self.stream.ssl().peer_certificate() {
-                    None => Ok(protection),
-                    Some(_) => Err(missing("verified client")),
-                }
-            }
-            (Asks::Server(_), None) => Err(HandshakeError::NoCertificate),
-        }
-    }
-
-    /// Joins what the proof and the certificate have proved.
-    fn joined(&self, proven: Proven, now: Moment) -> Result<Evidence, HandshakeError> {
-        let none = || HandshakeError::OurSide { what: "no proof is under way".to_owned() };
-        let (Phase::Proving, Some(framed)) = (self.phase, &self.framed) else { return Err(none()) };
-        let question = self.verdict.question().ok_or_else(none)?;
-        // A certificate that does not do proves nothing, and need not.
-        let answer = self.verdict.found().and_then(Result::ok);
-        let protection = framed.protection.clone().held_since(now.time);
-        join_proof(&question, answer.as_ref(), proven, protection)
     }
 }
 
@@ -540,10 +355,7 @@ impl Engine for Association {
     }
 
     fn seal_proof(&mut self, bytes: &[u8], now: Moment) -> usize {
-        let (Some(framed), Phase::Proving) = (&mut self.framed, self.phase) else { return 0 };
-        let taken = framed.outbound.take(bytes);
-        self.send_parts(now);
-        taken
+        self.deliver_proof(bytes, now)
     }
 
     fn would_admit(&self, proven: &Proven, now: Moment) -> Result<(), HandshakeError> {
@@ -551,34 +363,11 @@ impl Engine for Association {
     }
 
     fn conclude(&mut self, proven: Proven, now: Moment) -> Result<(), HandshakeError> {
-        let ended = self.framed.as_ref().map_or(Ok(()), |framed| framed.check_end());
-        let evidence = ended.and_then(|()| self.joined(proven.clone(), now));
-        let evidence = evidence.inspect_err(|_| self.refuse(now))?;
-        let Some(framed) = &mut self.framed else { return Ok(()) };
-        framed.proven = Some(Box::new(proven));
-        let early = framed.early.take();
-        framed.stop();
-        // The client's last word, which we have, was its answer to all that we said.
-        if let Asks::Server(_) = self.asks {
-            framed.outbound.clear();
-        }
-        self.phase = Phase::Secured;
-        self.outputs.push_back(Output::Secured(Box::new(evidence)));
-        self.outputs.extend(early.into_iter().map(Output::Deliver));
-        Ok(())
+        self.conclude_proof(proven, now)
     }
 
     fn refuse(&mut self, now: Moment) {
-        if self.phase != Phase::Proving {
-            return;
-        }
-        self.phase = Phase::Refused;
-        if let Some(framed) = &mut self.framed {
-            framed.stop();
-            framed.owes_refusal = true;
-        }
-        self.send_parts(now);
-        self.tell_refusal();
+        self.refuse_proof(now);
     }
 
     fn owes_proof(&self) -> bool {
@@ -602,7 +391,7 @@ impl Engine for Association {
         anchors: &TrustAnchors,
         now: Timestamp,
     ) -> Result<(), HandshakeError> {
-        let chain = chain(self.stream.ssl())?;
+        let chain = handshake::chain(self.stream.ssl())?;
         let proven = self.framed.as_ref().and_then(|framed| framed.proven.as_deref());
         judge_peer_anew(&chain, proven, question, anchors, now)
     }
@@ -619,24 +408,6 @@ impl std::fmt::Debug for Association {
             .field("phase", &self.phase)
             .finish_non_exhaustive()
     }
-}
-
-/// Returns the chain that the peer showed, its own certificate first; empty if it showed none.
-fn chain(ssl: &SslRef) -> Result<Vec<CertificateDer<'static>>, HandshakeError> {
-    let der = |one: &X509Ref| {
-        let der = one.to_der().map(CertificateDer::from);
-        der.map_err(|errors| our_side(&errors))
-    };
-    let Some(leaf) = ssl.peer_certificate() else { return Ok(Vec::new()) };
-    let mut chain = vec![der(&leaf)?];
-    // A client's view of the chain begins with the leaf, a server's does not.
-    for issuer in ssl.peer_cert_chain().into_iter().flatten().map(der) {
-        let issuer = issuer?;
-        if Some(&issuer) != chain.first() {
-            chain.push(issuer);
-        }
-    }
-    Ok(chain)
 }
 
 fn client_stream(
@@ -666,16 +437,6 @@ fn client_stream(
 fn is_starved(error: &openssl::ssl::Error) -> bool {
     error.code() == ErrorCode::WANT_READ
         || (error.code() == ErrorCode::SYSCALL && error.ssl_error().is_none())
-}
-
-/// Returns a group by its registered name, from its number in libssl.
-fn group_name(number: i32) -> &'static str {
-    match number {
-        415 => "secp256r1",
-        715 => "secp384r1",
-        1034 => "X25519",
-        _ => "ECDHE",
-    }
 }
 
 /// The moment that is due first.
