@@ -72,6 +72,7 @@ pub(crate) fn main(words: &[String]) -> io::Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["datagram-memory", peer, at] => datagrams::child(peer, at),
+        ["datagram-tickets", what, time] => datagrams::ticket_child(what, seconds(time)?),
         ["kerberos-steps", time] => kerberos::child(seconds(time)?),
         ["memory-server", peer, at, count] => memory::serve(peer, at, number(count)?),
         ["memory-client", peer, at, address, count] => {

@@ -3,8 +3,10 @@
 
 mod associations;
 mod openssl;
+mod tickets;
 
 pub(crate) use associations::child;
+pub(crate) use tickets::ticket_child;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, UdpSocket as Plain};
@@ -84,6 +86,21 @@ pub(crate) const FIGURES: &[Figure] = &[
         run: |bench, case| {
             Ok(vec![associations::handshakes(&bench.material, case.peer, bench.duration)])
         },
+    },
+    Figure {
+        id: "datagram-tickets",
+        title: "datagram associations by certificate and by ticket",
+        note: "A new socket and association with a datagram there and back, one after the other, client and server on \
+            a core each. `countersign`: both ends show certificates; `countersign, Kerberos`: both prove their names by \
+            tickets inside DTLS 1.2, with tickets that are there already.",
+        columns: &[
+            Column::higher("associations", "per s", Against::Nothing),
+            Column::lower("median", "us", Against::Nothing),
+            Column::lower("99th percentile", "us", Against::Nothing),
+        ],
+        summary: &[0],
+        cases: &[Case::of(Peer::Countersign), Case::of(Peer::CountersignKerberos)],
+        run: tickets::run,
     },
     Figure {
         id: "datagram-memory",

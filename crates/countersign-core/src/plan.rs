@@ -118,12 +118,13 @@ pub enum PlanError {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KerberosBar {
-    /// It proves names inside TLS streams, and these are datagrams.
-    Datagrams,
     /// A program gave credentials to a socket that listens, which proves itself with a keytab.
     Listener,
     /// There is no name to get a ticket for.
     NoName,
+    /// A ticket must prove the name of a datagram peer, which greeted us before we greeted it, and
+    /// policy has us take none.
+    NoServer,
     /// A program gave credentials, and policy has turned Kerberos off.
     Policy,
     /// A workload has no key in a realm.
@@ -137,8 +138,10 @@ impl fmt::Display for KerberosBar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Listener => "who listens proves itself with a keytab, and not with a password",
-            Self::Datagrams => "it is not provided for datagrams",
             Self::NoName => "tickets are for a name",
+            Self::NoServer => {
+                "it greeted us first, and policy does not say that we take tickets (kerberos.server)"
+            }
             Self::Policy => "policy says kerberos.client = \"off\"",
             Self::Spiffe => "it proves services, and this is a workload",
             Self::User => "it proves services, and this is a user (user-to-user is not provided)",
@@ -161,7 +164,8 @@ impl PlanError {
     /// Returns who must act.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::KerberosCannot { why: KerberosBar::Policy, .. } | Self::NoIpsec => Fault::Host,
+            Self::KerberosCannot { why: KerberosBar::Policy | KerberosBar::NoServer, .. }
+            | Self::NoIpsec => Fault::Host,
             Self::KerberosCannot { .. } | Self::NoName { .. } => Fault::Caller,
         }
     }
@@ -172,8 +176,8 @@ impl PlanError {
             Self::KerberosCannot { why: KerberosBar::Policy, .. } => {
                 "set kerberos.client = \"prefer\" in the policy, or give no credentials"
             }
-            Self::KerberosCannot { why: KerberosBar::Datagrams, .. } => {
-                "use a stream, or do not require Kerberos for datagrams"
+            Self::KerberosCannot { why: KerberosBar::NoServer, .. } => {
+                "set kerberos.server = \"prefer\" and kerberos.services in the policy, or send first"
             }
             Self::KerberosCannot { why: KerberosBar::Listener, .. } => {
                 "name a keytab in the policy (kerberos.keytab), and give no credentials"
@@ -192,9 +196,7 @@ impl PlanError {
     /// Returns the Winsock number (SPEC 4.4, 5.5).
     pub fn wsa(&self) -> WsaError {
         match self {
-            Self::NoIpsec | Self::KerberosCannot { why: KerberosBar::Datagrams, .. } => {
-                WsaError::OpNotSupp
-            }
+            Self::NoIpsec => WsaError::OpNotSupp,
             Self::KerberosCannot { .. } | Self::NoName { .. } => WsaError::Acces,
         }
     }
@@ -318,12 +320,14 @@ impl Policy {
     ///
     /// A datagram socket talks to some peers by name and serves others, so two rules differ from
     /// those of [`Self::plan_server`]: a peer whose address has no name may come in by a gate that
-    /// holds it; and peers must show a certificate unless policy says otherwise in so many words.
-    /// There is never cleartext.
+    /// holds it; and peers must show a certificate or a ticket unless policy says otherwise in so many
+    /// words. There is never cleartext. A peer that only a ticket may prove when we greet it proves
+    /// itself by a ticket also when it greets us, or else who comes first would choose.
     ///
     /// # Errors
     ///
-    /// [`PlanError`] if the protocol is not to be had.
+    /// [`PlanError`] if the protocol is not to be had, or a ticket must prove the peer and policy has
+    /// us take none.
     pub fn plan_inbound_datagrams(
         &self,
         settings: Option<&SecuritySettings>,
@@ -336,6 +340,7 @@ impl Policy {
         self.check_protocol(settings)?;
         let gates = self.gates_wherever(listen);
         let named = names.lookup(peer).or_else(|| self.targets.lookup(peer));
+        let kerberos = self.inbound_kerberos(settings, named)?;
         let names = match named {
             Some((key, name)) => {
                 let mut only = TargetTable::default();
@@ -346,11 +351,28 @@ impl Policy {
             None => TargetTable::default(),
         };
         let demand = self.client_certificates.unwrap_or(ClientCertificates::Require);
-        if self.kerberos.server == Some(KerberosUse::Require) {
-            let asked = format!("the peer at {peer}");
-            return Err(PlanError::KerberosCannot { asked, why: KerberosBar::Datagrams });
+        Ok(Admission { names, gates, demand, kerberos })
+    }
+
+    /// Decides what part Kerberos has for a datagram peer that greets us, of this name if it has one.
+    fn inbound_kerberos(
+        &self,
+        settings: &SecuritySettings,
+        named: Option<(SocketAddr, &PeerName)>,
+    ) -> Result<KerberosUse, PlanError> {
+        let taken = self.kerberos.server.unwrap_or_default();
+        let Some((key, name)) = named else { return Ok(taken) };
+        let asked = Asked::Name { name: name.clone(), from: AskedFrom::Program(key) };
+        match self.client_kerberos(settings, &asked) {
+            Ok(KerberosUse::Require) if taken == KerberosUse::Off => {
+                let (asked, why) = (name.to_string(), KerberosBar::NoServer);
+                Err(PlanError::KerberosCannot { asked, why })
+            }
+            Ok(KerberosUse::Require) => Ok(KerberosUse::Require),
+            Err(off @ PlanError::KerberosCannot { why: KerberosBar::Policy, .. }) => Err(off),
+            // Those whom no ticket proves when we greet them are never greeted by us.
+            Ok(_) | Err(_) => Ok(taken),
         }
-        Ok(Admission { names, gates, demand, kerberos: KerberosUse::Off })
     }
 
     /// Decides what part Kerberos has in connecting: required if the program gave credentials,

@@ -13,7 +13,7 @@ use openssl::ssl::{
 use openssl::x509::X509;
 
 use crate::error::our_side;
-use crate::{gate, libssl};
+use crate::{gate, libssl, verdict};
 
 /// What all associations of one generation share. Cheap to clone.
 #[derive(Clone)]
@@ -26,6 +26,7 @@ struct Shared {
     server: Option<SslContext>,
     anchors: TrustAnchors,
     mtu: u16,
+    proves_by_certificate: bool,
 }
 
 /// AES-GCM with a key exchange of its own for each session, and nothing else: no peer needs more,
@@ -60,14 +61,39 @@ impl Config {
         credential: Option<&Credential>,
         mtu: u16,
     ) -> Result<Self, HandshakeError> {
-        let client = context(SslMethod::dtls_client(), credential, mtu);
-        let server = credential.map(|own| server_context(own, mtu)).transpose();
+        Self::build(anchors, [credential, credential], mtu)
+    }
+
+    /// Builds it for a host that has no certificate whose name anyone would believe: as a server it
+    /// uses this credential, and refuses clients that do not offer a proof inside the connection; as
+    /// a client it shows none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn for_proofs_only(
+        anchors: &TrustAnchors,
+        credential: &Credential,
+        mtu: u16,
+    ) -> Result<Self, HandshakeError> {
+        Self::build(anchors, [None, Some(credential)], mtu)
+    }
+
+    /// Builds it with what a client shows and what a server does.
+    fn build(
+        anchors: &TrustAnchors,
+        [shown, serves]: [Option<&Credential>; 2],
+        mtu: u16,
+    ) -> Result<Self, HandshakeError> {
+        let client = context(SslMethod::dtls_client(), shown, mtu);
+        let server = serves.map(|own| server_context(own, mtu)).transpose();
         Ok(Self {
             shared: Arc::new(Shared {
                 client: client.map_err(|errors| our_side(&errors))?.build(),
                 server: server.map_err(|errors| our_side(&errors))?,
                 anchors: anchors.clone(),
                 mtu: mtu.clamp(Self::MIN_MTU, Self::MAX_MTU),
+                proves_by_certificate: shown.is_some(),
             }),
         })
     }
@@ -80,6 +106,12 @@ impl Config {
     /// Returns whether there is something to show to clients.
     pub fn can_serve(&self) -> bool {
         self.shared.server.is_some()
+    }
+
+    /// Returns whether clients that do not offer a proof inside the connection are served: whether
+    /// there is a certificate that says who we are.
+    pub fn proves_by_certificate(&self) -> bool {
+        self.shared.proves_by_certificate
     }
 
     pub(crate) fn client(&self) -> &SslContext {
@@ -104,6 +136,7 @@ fn server_context(credential: &Credential, mtu: u16) -> Result<SslContext, Error
     context.set_options(SslOptions::COOKIE_EXCHANGE | SslOptions::CIPHER_SERVER_PREFERENCE);
     context.set_session_id_context(b"countersign")?;
     gate::set_cookie_callbacks(&mut context);
+    context.set_alpn_select_callback(verdict::select);
     Ok(context.build())
 }
 
@@ -148,6 +181,7 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("mtu", &self.shared.mtu)
             .field("can_serve", &self.can_serve())
+            .field("proves_by_certificate", &self.proves_by_certificate())
             .finish_non_exhaustive()
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Instant;
 
 use countersign_core::{Evidence, HandshakeError, Timestamp};
-use countersign_tls::{Question, TrustAnchors};
+use countersign_tls::{ProofBinding, Proven, Question, TrustAnchors};
 
 /// A point in time: on the clock that deadlines are counted on, and on the one that certificates
 /// are judged by.
@@ -38,6 +38,38 @@ pub trait Engine: fmt::Debug + Send {
     /// Tells the peer that the conversation is over.
     fn close(&mut self);
 
+    /// Returns bytes of the proof that have arrived; outside of the proof there are none.
+    fn proof_input(&self) -> &[u8];
+
+    /// Takes away bytes of the proof that were used.
+    fn consume_proof(&mut self, count: usize);
+
+    /// Takes bytes of the proof to deliver, and returns how many were taken: none outside of the
+    /// proof, and no more than there is room for.
+    fn seal_proof(&mut self, bytes: &[u8], now: Moment) -> usize;
+
+    /// Says whether a client that proves this would be let in. It decides nothing:
+    /// [`Self::conclude`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::conclude`].
+    fn would_admit(&self, proven: &Proven, now: Moment) -> Result<(), HandshakeError>;
+
+    /// Ends the proof with what it has proved, and judges that. [`Output::Secured`] follows.
+    ///
+    /// # Errors
+    ///
+    /// Why the peer is refused, as by [`Self::refuse`].
+    fn conclude(&mut self, proven: Proven, now: Moment) -> Result<(), HandshakeError>;
+
+    /// Ends the proof: it failed. What was sealed for it before is still delivered, and then the peer
+    /// is told that it is refused, until [`Self::close`] or the peer ends that.
+    fn refuse(&mut self, now: Moment);
+
+    /// Returns whether the peer may not have all of our part of the proof yet.
+    fn owes_proof(&self) -> bool;
+
     /// Returns what is to be done next.
     fn poll(&mut self, now: Moment) -> Output;
 
@@ -65,6 +97,11 @@ pub enum Output {
     Closed(Result<(), HandshakeError>),
     /// Hand this datagram to the program. Never before [`Output::Secured`].
     Deliver(Vec<u8>),
+    /// Bytes of the proof have arrived, or there is room for more of ours.
+    ProofMoves,
+    /// The handshake is done, and the peers have agreed on a proof inside the connection: it must be
+    /// bound to this, and concluded before anything else. Said once.
+    Prove(ProofBinding),
     /// The peer is who it must be, and datagrams may flow. Said once.
     Secured(Box<Evidence>),
     /// Send this datagram to the peer.

@@ -25,6 +25,19 @@ pub(crate) fn from_openssl(errors: Option<&ErrorStack>) -> HandshakeError {
     }
 }
 
+/// Says that the peer has refused us with this alert.
+pub(crate) fn from_alert(alert: u8) -> HandshakeError {
+    // libssl's reasons for alerts that it received (<openssl/sslerr.h>, SSL_AD_REASON_OFFSET).
+    let known = SslAlert::from_reason_code(1000 + i32::from(alert)).map(|it| it.to_string());
+    let shown = known.unwrap_or_else(|| format!("alert {alert}"));
+    HandshakeError::RefusedByPeer { alert: registered(&shown) }
+}
+
+// Alerts of our own (RFC 5246 section 7.2, RFC 7301 section 3.2).
+pub(crate) const ACCESS_DENIED: u8 = 49;
+pub(crate) const NO_APPLICATION_PROTOCOL: u8 = 120;
+pub(crate) const UNEXPECTED_MESSAGE: u8 = 10;
+
 /// Says that libssl cannot do its part.
 pub(crate) fn our_side(errors: &ErrorStack) -> HandshakeError {
     let reason = errors.errors().first().and_then(|error| error.reason());

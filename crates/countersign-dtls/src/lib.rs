@@ -24,7 +24,9 @@
 #![warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr)]
 
 mod endpoint;
-pub use endpoint::{Admitting, Arrival, Endpoint, Event, Limits, SendError, Side, Standing};
+pub use endpoint::{
+    Admitting, Arrival, Endpoint, Event, Limits, ProofId, Proving, SendError, Side, Standing,
+};
 
 mod engine;
 pub use engine::{Engine, Moment, Output, SealError};
@@ -35,6 +37,10 @@ pub use association::Association;
 mod config;
 pub use config::Config;
 
+mod frame;
+
+mod delivery;
+
 mod gate;
 
 mod verdict;
@@ -44,5 +50,9 @@ mod shape;
 mod queue;
 
 mod error;
+
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 
 mod libssl;

@@ -27,6 +27,7 @@ unsafe extern "C" {
     fn BIO_ADDR_new() -> *mut BioAddr;
     fn DTLS_set_timer_cb(ssl: *mut SSL, callback: extern "C" fn(*mut SSL, c_uint) -> c_uint);
     fn DTLSv1_listen(ssl: *mut SSL, client: *mut BioAddr) -> c_int;
+    fn SSL_certs_clear(ssl: *mut SSL);
 }
 
 // Numbers of <openssl/ssl.h>, which C code uses through macros.
@@ -118,6 +119,13 @@ pub(crate) fn set_max_send_fragment(context: &mut SslContextBuilder, bytes: u16)
     unsafe {
         SSL_CTX_ctrl(context, SSL_CTRL_SET_MAX_SEND_FRAGMENT, c_long::from(bytes), ptr::null_mut())
     };
+}
+
+/// Has a connection show no certificate of ours, where it has not yet.
+pub(crate) fn forget_certificate(ssl: &SslRef) {
+    // SAFETY: the pointer is valid, and libssl lets certificates be set and cleared from within
+    // callbacks of the same connection (SSL_CTX_set_cert_cb(3)); it drops references of its own.
+    unsafe { SSL_certs_clear(ssl.as_ptr()) };
 }
 
 /// Returns the number (OpenSSL's NID) of the group of the key exchange.

@@ -52,6 +52,9 @@ pub(crate) fn of(datagram: &[u8]) -> Shape {
     }
     let mut rest = Cursor(datagram);
     let Some(record) = rest.record() else { return Shape::Garbage };
+    if record.epoch > EPOCH {
+        return Shape::Garbage;
+    }
     if record.epoch > 0 {
         return Shape::Protected;
     }
@@ -63,6 +66,10 @@ pub(crate) fn of(datagram: &[u8]) -> Shape {
         None => Shape::Clear(sender(&record)),
     }
 }
+
+/// The epoch of records under keys. There is one, since there are no second handshakes: what proofs are
+/// bound to stays what protects the association.
+const EPOCH: u32 = 1;
 
 /// Explicit nonce and tag of AES-GCM, the shortest that a record under keys can be.
 const SHORTEST: usize = 8 + 16;
@@ -86,6 +93,15 @@ fn is_whole(datagram: &[u8]) -> bool {
 pub(crate) fn is_one_record(datagram: &[u8]) -> bool {
     let mut rest = Cursor(datagram);
     rest.record().is_some() && rest.0.is_empty()
+}
+
+/// Returns a fatal alert in clear, in the place of a datagram in clear that is not sent: with its
+/// version and sequence number.
+pub(crate) fn alert_instead_of(datagram: &[u8], alert: u8) -> Option<Vec<u8>> {
+    const ALERT: u8 = 21;
+    const FATAL: u8 = 2;
+    let [_, major, minor, numbers @ ..] = datagram.first_chunk::<11>()?;
+    Some([&[ALERT, *major, *minor], &numbers[..], &[0, 2, FATAL, alert]].concat())
 }
 
 /// Returns whether a datagram may go to a handshake under way: what is under keys in it is no
@@ -177,7 +193,7 @@ impl<'a> Cursor<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Hello, Sender, Shape, is_for_handshake, of};
+    use super::{Hello, Sender, Shape, alert_instead_of, is_for_handshake, of};
 
     fn record(content_type: u8, epoch: u8, body: &[u8]) -> Vec<u8> {
         let mut record = vec![content_type, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 7];
@@ -210,6 +226,7 @@ mod tests {
         check(&record(23, 1, &[0; 24]), Shape::Protected);
         check(&record(22, 1, &[0; 24]), Shape::Protected);
         check(&record(23, 1, &[0; 23]), Shape::Garbage);
+        check(&record(23, 2, &[0; 24]), Shape::Garbage);
         check(&[record(23, 1, &[0; 24]), vec![23]].concat(), Shape::Garbage);
         check(&record(21, 0, &[2, 40]), Shape::Clear(Sender::Either));
         check(&record(22, 0, &[3, 0]), Shape::Clear(Sender::Gate));
@@ -239,6 +256,15 @@ mod tests {
         assert!(is_for_handshake(&[clear.clone(), small.clone()].concat()));
         assert!(!is_for_handshake(&large));
         assert!(!is_for_handshake(&[clear, small, large].concat()));
+    }
+
+    #[test]
+    fn an_alert_takes_the_place_of_what_it_stands_for() {
+        let mut hello = record(22, 0, &[2, 0]);
+        let alert = alert_instead_of(&hello, 120).unwrap();
+        assert_eq!(alert, record(21, 0, &[2, 120]));
+        hello.truncate(10);
+        assert_eq!(alert_instead_of(&hello, 120), None);
     }
 
     #[test]

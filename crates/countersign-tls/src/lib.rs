@@ -34,7 +34,7 @@ mod credential;
 pub use credential::{Credential, CredentialError, TrustAnchors};
 
 mod engine;
-pub use engine::{Engine, Opened, Output, ProofBinding, Proven};
+pub use engine::{Engine, Opened, Output, ProofBinding, Proven, join_proof, judge_peer_anew};
 
 mod error;
 

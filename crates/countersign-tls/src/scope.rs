@@ -33,7 +33,7 @@ pub enum Question {
 
 impl Question {
     /// Returns whether a certificate that does not do is noted, and ends nothing yet.
-    pub(crate) fn defers(&self) -> bool {
+    pub fn defers(&self) -> bool {
         matches!(self, Self::MayBeServer(_) | Self::WhoElse(..))
     }
 }

@@ -42,6 +42,9 @@ Examples:
   Who may connect here, and what they will see:
     countersign explain 0.0.0.0:5433 --listen --as postgres/db1.example.com
 
+  The same for datagrams:
+    countersign explain 0.0.0.0:8125 --listen --udp --as statsd/m.example.com
+
   Which local account acts for a client, by which rule, and where it may connect:
     countersign explain --peer alice@EXAMPLE.COM")]
 pub(crate) struct ExplainArguments {
@@ -53,13 +56,17 @@ pub(crate) struct ExplainArguments {
     #[arg(
         long,
         value_name = "NAME",
-        conflicts_with_all = ["address", "listen", "name", "own_name", "danger_allow_insecure"]
+        conflicts_with_all = ["address", "listen", "udp", "name", "own_name", "danger_allow_insecure"]
     )]
     pub(crate) peer: Option<String>,
 
     /// We listen there, instead of connecting
     #[arg(long)]
     pub(crate) listen: bool,
+
+    /// With datagrams
+    #[arg(long)]
+    pub(crate) udp: bool,
 
     /// The name that the program sets for its peer
     #[arg(long, value_name = "NAME")]

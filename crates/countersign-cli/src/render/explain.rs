@@ -27,12 +27,18 @@ struct Words {
 }
 
 fn words(explanation: &Explanation) -> Words {
-    let sessions = Some(if explanation.resumes {
-        "resumed within an hour of a full handshake; the peer is judged anew"
+    let sessions = if explanation.is_datagrams {
+        None
+    } else if explanation.resumes {
+        Some("resumed within an hour of a full handshake; the peer is judged anew")
     } else {
-        "not resumed: a full handshake each time"
-    });
-    let tls = if explanation.allows_tls12 { "TLS 1.3 or 1.2" } else { "TLS 1.3" };
+        Some("not resumed: a full handshake each time")
+    };
+    let tls = match (explanation.is_datagrams, explanation.allows_tls12) {
+        (true, _) => "DTLS 1.2",
+        (false, true) => "TLS 1.3 or 1.2",
+        (false, false) => "TLS 1.3",
+    };
     match &explanation.decision {
         Some(Decision::Connect(ClientPlan::Tls { asked, kerberos, cleartext })) => Words {
             plan: tls,
@@ -198,6 +204,7 @@ fn to_json(it: &Explanation) -> Value {
     json!({
         "address": it.address.to_string(),
         "listen": is_listening,
+        "datagrams": it.is_datagrams,
         "plan": words.plan,
         "asked": asked,
         "asked_from": asked_from,

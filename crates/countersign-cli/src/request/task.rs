@@ -138,6 +138,7 @@ pub(crate) struct Explain {
     pub(crate) host: HostRequest,
     pub(crate) address: SocketAddr,
     pub(crate) is_listening: bool,
+    pub(crate) is_datagrams: bool,
     pub(crate) name: Option<PeerName>,
     pub(crate) settings: SecuritySettings,
 }
@@ -260,11 +261,6 @@ impl Serve {
             let what = "--exec cannot be used with --udp: a program reads a stream, not datagrams";
             return Err(Failure::usage(what, "name a plain UDP service with --to, or use --echo"));
         }
-        if typed.datagrams.udp && (typed.keytab.keytab.is_some() || typed.keytab.kerberos.is_some())
-        {
-            let what = "Kerberos cannot be used with --udp: it proves names inside TLS streams";
-            return Err(Failure::usage(what, "leave one of them out"));
-        }
         if typed.datagrams.udp && typed.once {
             let what = "--once cannot be used with --udp: datagrams have no end to wait for";
             return Err(Failure::usage(what, "leave one of them out"));
@@ -355,6 +351,9 @@ impl Task {
 
 impl Explain {
     fn new(home: Option<PathBuf>, address: &str, typed: ExplainArguments) -> Result<Self, Failure> {
+        if typed.udp {
+            check_dangers(typed.danger_allow_insecure, false)?;
+        }
         let host = HostRequest::new(home, typed.policy).trusting(typed.trust);
         let mut host = host.with_tickets(typed.tickets);
         if let Some(name) = typed.own_name {
@@ -364,6 +363,7 @@ impl Explain {
             host,
             address: Address::numeric(address)?,
             is_listening: typed.listen,
+            is_datagrams: typed.udp,
             name: typed.name.map(|name| peer_name("name", &name)).transpose()?,
             settings: settings(typed.danger_allow_insecure)?,
         })
@@ -372,7 +372,11 @@ impl Explain {
 
 /// Datagrams are DTLS 1.2 or nothing, so there is no danger to ask for.
 fn check_datagrams(options: &ClientOptions) -> Result<(), Failure> {
-    let danger = match (options.danger_allow_insecure, options.danger_allow_tls12) {
+    check_dangers(options.danger_allow_insecure, options.danger_allow_tls12)
+}
+
+fn check_dangers(insecure: bool, tls12: bool) -> Result<(), Failure> {
+    let danger = match (insecure, tls12) {
         (true, _) => "--danger-allow-insecure cannot be used with --udp: no datagram goes in clear",
         (_, true) => "--danger-allow-tls12 cannot be used with --udp, which is always DTLS 1.2",
         _ => return Ok(()),

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use countersign::core::{
-    AllowRule, ClientPlan, KerberosUse, Limits, Requirements, ServerPlan, TargetTable, Timestamp,
-    TrustRule,
+    AllowRule, Cleartext, ClientPlan, KerberosUse, Limits, PlanError, Policy, Requirements,
+    ServerPlan, TargetTable, Timestamp, TrustRule,
 };
 use countersign::{Error, PeerName};
 
@@ -20,6 +20,7 @@ use crate::request::Explain;
 pub(crate) struct Explanation {
     pub(crate) address: SocketAddr,
     pub(crate) is_listening: bool,
+    pub(crate) is_datagrams: bool,
     pub(crate) decision: Option<Decision>,
     /// Why it would be refused, if it would.
     pub(crate) refusal: Option<Error>,
@@ -58,18 +59,7 @@ pub(crate) struct PolicyFile {
 pub(super) fn run(request: &Explain, output: &Output) -> Result<Verdict, Failure> {
     let context = host::context(&request.host)?;
     let policy = context.policy();
-    let mut names = TargetTable::default();
-    if let Some(name) = &request.name {
-        // On a listener the name says who may connect, from wherever.
-        let anywhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        names.insert(if request.is_listening { anywhere } else { request.address }, name.clone());
-    }
-    let settings = Some(&request.settings);
-    let decided = if request.is_listening {
-        policy.plan_server(settings, &names, request.address).map(Decision::Listen)
-    } else {
-        policy.plan_client(settings, &names, request.address).map(Decision::Connect)
-    };
+    let decided = decide(&policy, request);
     let gates = policy.allow().iter().map(|gate| {
         gate.iter().filter(|rule| rule.judges(request.address)).cloned().collect::<Vec<_>>()
     });
@@ -88,6 +78,7 @@ pub(super) fn run(request: &Explain, output: &Output) -> Result<Verdict, Failure
     let explanation = Explanation {
         address: request.address,
         is_listening: request.is_listening,
+        is_datagrams: request.is_datagrams,
         decision,
         refusal,
         policy_files: policy_files(PolicyFiles::of(&request.host)),
@@ -102,6 +93,25 @@ pub(super) fn run(request: &Explain, output: &Output) -> Result<Verdict, Failure
     };
     output.explanation(&explanation);
     explanation.refusal.map_or(Ok(Verdict::AsExpected), |error| Err(error.into()))
+}
+
+fn decide(policy: &Policy, request: &Explain) -> Result<Decision, PlanError> {
+    // On a listener the name says who may connect, from wherever.
+    let anywhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    let mut names = TargetTable::default();
+    if let Some(name) = &request.name {
+        names.insert(if request.is_listening { anywhere } else { request.address }, name.clone());
+    }
+    let (settings, address) = (Some(&request.settings), request.address);
+    match (request.is_listening, request.is_datagrams) {
+        (false, _) => policy.plan_client(settings, &names, address).map(Decision::Connect),
+        (true, false) => policy.plan_server(settings, &names, address).map(Decision::Listen),
+        (true, true) => {
+            let admission = policy.plan_inbound_datagrams(settings, &names, address, anywhere)?;
+            let cleartext = Cleartext::Never;
+            Ok(Decision::Listen(ServerPlan::Tls { admission, cleartext }))
+        }
+    }
 }
 
 pub(super) fn policy_files(files: PolicyFiles) -> Vec<PolicyFile> {

@@ -94,19 +94,16 @@ fn refusals_name_the_reason_and_what_to_try() {
     });
     connect("bob", SERVICE).success().wrote("hello");
 
-    let datagrams = ["connect", "--udp", "--kerberos", SERVICE, &at];
-    finish(&mut command(&session, kdc, "alice", &datagrams), b"")
-        .ended(2)
-        .said(&["not provided for datagrams"]);
     let listen = |arguments: &[&str]| {
         let all = [&["serve", SERVICE, "--listen", "127.0.0.1:0", "--echo"], arguments].concat();
         finish(&mut command(&session, kdc, "none", &all), b"")
     };
     listen(&["--keytab", "missing"]).ended(4).said(&["keytab", "missing", "hint: "]);
-    listen(&["--udp", "--keytab", "missing"]).ended(2).said(&["--udp"]);
+    listen(&["--udp", "--keytab", "missing"]).ended(4).said(&["keytab", "missing", "hint: "]);
     listen(&["--realm", "EXAMPLE.TEST"]).ended(2).said(&["--keytab"]);
     let keytab = kdc.file("www");
     listen(&["--keytab", &keytab]).ended(4).said(&["no key for postgres/db1.example.test"]);
+    listen(&["--udp", "--keytab", &keytab]).ended(4).said(&["no key for postgres/db1"]);
     finish(
         &mut command(
             &session,
@@ -153,6 +150,39 @@ fn one_server_for_tickets_and_for_certificates() {
     server.wait_for(|line| line.contains("takes no part in Kerberos"));
 }
 
+/// A plain program reaches a plain service, over datagrams that a ticket and a keytab protect.
+#[test]
+fn datagrams_do_without_any_certificate_as_well() {
+    let (session, kdc) = (Session::empty(), shared());
+    let more = ["--udp", "--allow", "alice@EXAMPLE.TEST", "--echo"];
+    let mut server = serve(&session, kdc, SERVICE, "db1", &more);
+    let at = server.at();
+    let connect = |cache: &str, name: &str| {
+        let connect = ["connect", "--udp", "--kerberos", name, &at];
+        finish(&mut command(&session, kdc, cache, &connect), b"one\ntwo\n")
+    };
+    connect("alice", SERVICE).success().wrote("one\ntwo\n").said(&[
+        "postgres/db1.example.test@EXAMPLE.TEST (Kerberos ticket)",
+        "protected by DTLS 1.2, ",
+    ]);
+    server.wait_for(|line| line.contains("alice@EXAMPLE.TEST (Kerberos ticket); DTLS"));
+    connect("none", SERVICE).ended(2).said(&["no Kerberos credentials", "hint: ", "kinit"]);
+    connect("alice", "HTTP/www.example.test").ended(3).said(&["broke off the Kerberos proof"]);
+    connect("bob", SERVICE).ended(3).wrote("").said(&["its rules do not let us in", "[[allow]]"]);
+    server.wait_for(|line| line.contains("bob@EXAMPLE.TEST is not allowed here"));
+
+    // Each program of a forwarder has a ticket of its own for the peer.
+    let forward = ["forward", "--udp", "--kerberos", "--listen", "0", "--to", &at, "--name"];
+    let forward = [&forward[..], &[SERVICE]].concat();
+    let mut forward = Running::start(&mut command(&session, kdc, "alice", &forward));
+    let plain = UdpSocket::bind("127.0.0.1:0").unwrap();
+    plain.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    plain.send_to(b"by ticket", forward.address()).unwrap();
+    let mut buffer = [0; 64];
+    assert_eq!(plain.recv_from(&mut buffer).unwrap().0, 9);
+    forward.wait_for(|line| line.contains("(Kerberos ticket)"));
+}
+
 #[test]
 fn explain_shows_the_proof() {
     let (session, kdc) = (Session::empty(), shared());
@@ -164,6 +194,16 @@ fn explain_shows_the_proof() {
     let client = explain(&["--name", SERVICE]).success().text();
     assert!(client.contains("kerberos    a ticket must prove the name\n"), "{client}");
     explain(&["--name", "alice@EXAMPLE.TEST"]).ended(2).said(&["user-to-user"]);
+    let client = explain(&["--name", SERVICE, "--udp"]).success().text();
+    assert!(client.contains("plan        DTLS 1.2\n"), "{client}");
+    assert!(client.contains("kerberos    a ticket must prove the name\n"), "{client}");
+    let peers = explain(&["--listen", "--udp"]).ended(4);
+    assert!(peers.text().contains("plan        DTLS 1.2\n"), "{}", peers.text());
+    assert!(peers.text().contains("prove themselves by a ticket alone\n"), "{}", peers.text());
+    // Whom a ticket must prove when it is greeted, it must prove when it greets.
+    let named = explain(&["--listen", "--udp", "--name", SERVICE]).ended(4);
+    assert!(named.text().contains("refused without a ticket\n"), "{}", named.text());
+    explain(&["--udp", "--danger-allow-insecure"]).ended(2).said(&["cannot be used with --udp"]);
     let server = explain(&["--listen"]).ended(4);
     assert!(server.text().contains("prove themselves by a ticket alone\n"), "{}", server.text());
     server.said(&["no service is named"]);
@@ -206,11 +246,11 @@ fn the_demo_brings_its_own_kdc_and_leaves_nothing_behind() {
     std::fs::create_dir(session.path("tmp")).unwrap();
     let mut demo = session.command(&["demo", "--kerberos"]);
     let text = finish(demo.env("TMPDIR", session.path("tmp")), b"").success().text();
-    assert!(text.contains("\nok   4 of 4 as expected, in "), "{text}");
+    assert!(text.contains("\nok   5 of 5 as expected, in "), "{text}");
     assert!(text.contains("the server knows the client as alice@DEMO.EXAMPLE"), "{text}");
     assert_eq!(list(&session.path("tmp")), [""; 0]);
     let json = session.run(&["demo", "--kerberos", "--json"]).success().json();
-    assert_eq!(json["as_expected"], 4);
+    assert_eq!(json["as_expected"], 5);
 }
 
 #[test]

@@ -250,7 +250,7 @@ fn required_kerberos_leaves_no_way_into_cleartext() {
 }
 
 #[test]
-fn a_ticket_does_without_a_certificate_and_datagrams_say_that_they_cannot() {
+fn a_ticket_does_without_a_certificate() {
     let none = TargetTable::default();
     let text = "[kerberos]\nserver = \"prefer\"\n[server]\nclient-certificates = \"require\"\n";
     let (admission, _) = server(text, &none);
@@ -258,10 +258,56 @@ fn a_ticket_does_without_a_certificate_and_datagrams_say_that_they_cannot() {
     assert_eq!(admission.demand_beside_ticket(), ClientCertificates::Request);
     let (silent, _) = server("[server]\nclient-certificates = \"none\"\n", &none);
     assert_eq!(silent.demand_beside_ticket(), ClientCertificates::None);
+}
 
-    let required = policy("[kerberos]\nserver = \"require\"\n");
-    let refused = required.plan_inbound_datagrams(None, &none, peer(), peer()).unwrap_err();
-    assert_eq!(refused.wsa(), WsaError::OpNotSupp);
+#[test]
+fn datagram_peers_that_greet_us_prove_themselves_as_policy_says() {
+    let none = TargetTable::default();
+    let inbound = |text: &str, settings: &SecuritySettings, table: &TargetTable| {
+        let policy = policy(text);
+        policy.plan_inbound_datagrams(Some(settings), table, peer(), peer())
+    };
+    let plain = SecuritySettings::default();
+    for (text, expected) in [
+        ("", KerberosUse::Off),
+        ("[kerberos]\nserver = \"prefer\"\n", KerberosUse::Prefer),
+        ("[kerberos]\nserver = \"require\"\n", KerberosUse::Require),
+        (REQUIRE, KerberosUse::Off),
+    ] {
+        let admission = inbound(text, &plain, &none).unwrap();
+        assert_eq!(admission.kerberos(), expected, "{text}");
+        assert!(!admission.admits_anonymous(), "{text}");
+        let lax = format!("{text}[server]\nclient-certificates = \"none\"\n");
+        let anonymous = inbound(&lax, &plain, &none).unwrap().admits_anonymous();
+        assert_eq!(anonymous, expected != KerberosUse::Require, "{lax}");
+    }
+}
+
+/// Who comes first chooses nothing: not that a certificate will do where a ticket must.
+#[test]
+fn a_datagram_peer_that_a_ticket_must_prove_cannot_greet_its_way_around_it() {
+    let inbound = |text: &str, settings: &SecuritySettings, name: &str| {
+        let table = names("192.0.2.1:5432", name);
+        policy(text).plan_inbound_datagrams(Some(settings), &table, peer(), peer())
+    };
+    let plain = SecuritySettings::default();
+    let both = format!("{REQUIRE}server = \"prefer\"\n");
+    assert_eq!(inbound(&both, &plain, "postgres/db1").unwrap().kerberos(), KerberosUse::Require);
+    let refused = inbound(REQUIRE, &plain, "postgres/db1").unwrap_err();
+    assert!(
+        matches!(&refused, PlanError::KerberosCannot { why: KerberosBar::NoServer, .. }),
+        "{refused}"
+    );
+    let credentials = Credentials::new("alice".into(), "A".into(), "secret".into());
+    let given = SecuritySettings::default().with_credentials(credentials);
+    for text in ["", "[kerberos]\nclient = \"off\"\nserver = \"prefer\"\n"] {
+        assert!(inbound(text, &given, "postgres/db1").is_err(), "{text}");
+    }
+    let prefer = format!("{PREFER}server = \"prefer\"\n");
+    assert_eq!(inbound(&prefer, &plain, "postgres/db1").unwrap().kerberos(), KerberosUse::Prefer);
+    // Users never prove themselves to us when we greet them.
+    assert_eq!(inbound(&both, &plain, "alice@A").unwrap().kerberos(), KerberosUse::Prefer);
+    assert_eq!(inbound(REQUIRE, &plain, "alice@A").unwrap().kerberos(), KerberosUse::Off);
 }
 
 #[test]

@@ -1,15 +1,19 @@
 //! How peers come, prove who they are, and go.
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_core::{Admission, Asked, HandshakeError, SaFields};
+use countersign_core::{Admission, HandshakeError, KerberosUse, SaFields};
 
+use super::proving::ProofId;
 use super::{
-    Admitting, Arrival, Association, Endpoint, Entrant, Event, Heard, Hello, Live, Moment, Output,
-    Passage, Peer, Pending, Role, Sender, Side, TICK,
+    Admitting, Arrival, Association, Endpoint, Entrant, Event, Heard, Hello, Limits, Live, Moment,
+    Output, Passage, Peer, Pending, Role, Sender, Side, TICK, Wish,
 };
+use countersign_tls::ProofBinding;
+
 use crate::association::first;
 use crate::shape;
 
@@ -19,22 +23,17 @@ const COOKIE_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Endpoint {
     /// Starts an attempt of ours.
-    pub(super) fn attempt(
-        &self,
-        asked: Asked,
-        attempts: u32,
-        local: Option<IpAddr>,
-        deadline: Instant,
-        now: Moment,
-    ) -> Result<Pending, HandshakeError> {
-        let engine = Association::client(&self.config, asked.clone(), now)?;
+    pub(super) fn attempt(&self, wish: Wish, now: Moment) -> Result<Pending, HandshakeError> {
+        let Wish { asked, offer, attempts, local, deadline } = wish;
+        let engine = Association::client(&self.config, asked.clone(), offer, now)?;
         Ok(Pending {
             random: engine.client_random(),
             engine: Box::new(engine),
-            role: Role::Client { asked, attempts, heard: Heard::Nothing },
+            role: Role::Client { asked, offer, attempts, heard: Heard::Nothing },
             local,
             deadline,
             wakes: None,
+            proof: None,
         })
     }
 
@@ -65,6 +64,14 @@ impl Endpoint {
                     return;
                 }
                 let Some(admission) = admission(arrival) else { return };
+                // Such a client would have to believe a certificate that nobody believes.
+                if !self.config.proves_by_certificate() && admission.kerberos() == KerberosUse::Off
+                {
+                    let what = "there is no certificate to prove who we are".to_owned();
+                    let (peer, began) = (address, Side::Theirs);
+                    let error = HandshakeError::OurSide { what };
+                    return self.events.push_back(Event::Failed { peer, began, error });
+                }
                 self.admit(arrival, hello, *entrant, admission, now);
             }
         }
@@ -83,10 +90,17 @@ impl Endpoint {
         let address = arrival.from;
         self.drop_pending(address);
         while let Some((oldest, limit)) = self.half_open.surplus(address, &self.limits) {
-            self.drop_pending(oldest);
+            let peer = self.peers.get(&oldest);
+            if peer.is_some_and(|peer| peer.leaving.as_ref().is_some_and(|it| it.ticket.is_some()))
+            {
+                // It has been told once, at least.
+                self.drop_leaving(oldest);
+            } else {
+                let error = HandshakeError::Overloaded { limit };
+                self.events.push_back(Event::Failed { peer: oldest, began: Side::Theirs, error });
+                self.drop_pending(oldest);
+            }
             self.schedule(oldest, now);
-            let error = HandshakeError::Overloaded { limit };
-            self.events.push_back(Event::Failed { peer: oldest, began: Side::Theirs, error });
         }
         let engine = Association::server(&self.config, entrant, admission, address, now);
         let pending = Pending {
@@ -96,6 +110,7 @@ impl Endpoint {
             random: hello.random,
             deadline: now.instant + self.limits.handshake_timeout,
             wakes: None,
+            proof: None,
         };
         self.peers.entry(address).or_default().pending = Some(pending);
         self.settle_pending(address, now);
@@ -129,7 +144,7 @@ impl Endpoint {
     pub(super) fn feed_pending(&mut self, address: SocketAddr, datagram: &[u8], now: Moment) {
         let Some(peer) = self.peers.get_mut(&address) else { return };
         let Some(pending) = &mut peer.pending else { return };
-        if !shape::is_for_handshake(datagram) {
+        if pending.proof.is_none() && !shape::is_for_handshake(datagram) {
             return;
         }
         pending.engine.handle_datagram(datagram, now);
@@ -164,8 +179,13 @@ impl Endpoint {
                     peer.live = None;
                     return self.schedule(address, now);
                 }
-                Output::Secured(_) => {}
-                Output::Wait(_) => return,
+                Output::Wait(wakes) => {
+                    if std::mem::replace(&mut live.wakes, wakes) != wakes {
+                        self.schedule(address, now);
+                    }
+                    return;
+                }
+                Output::Prove(_) | Output::ProofMoves | Output::Secured(_) => {}
             }
         }
     }
@@ -183,13 +203,18 @@ impl Endpoint {
                 Output::Transmit(datagram) => {
                     self.events.push_back(Event::Transmit { to: address, from, datagram });
                 }
+                Output::Prove(binding) => self.begin_proof(address, &mut pending, binding),
+                Output::ProofMoves => {
+                    let moves = |proof| Event::ProofMoves { proof };
+                    self.events.extend(pending.proof.map(moves));
+                }
                 Output::Secured(evidence) => {
-                    let Pending { engine, role, random, local, .. } = pending;
-                    let asked = match role {
-                        Role::Client { asked, .. } => Some(asked),
+                    let Pending { engine, role, random, local, deadline, .. } = pending;
+                    let (asked, offer, known_by) = match role {
+                        Role::Client { asked, offer, .. } => (Some(asked), offer, Some(deadline)),
                         Role::Server { ticket } => {
                             self.half_open.remove(ticket);
-                            None
+                            (None, KerberosUse::Off, None)
                         }
                     };
                     if self.ends_watched(address, now) {
@@ -210,9 +235,12 @@ impl Endpoint {
                         quiet,
                         suspected: false,
                         asked,
+                        offer,
                         local,
                         random,
                         watched,
+                        wakes: None,
+                        known_by,
                     };
                     self.peers.entry(address).or_default().live = Some(live);
                     self.events.push_back(Event::Secured { peer: address });
@@ -235,34 +263,61 @@ impl Endpoint {
         }
     }
 
+    /// Hands a proof to those who carry it on.
+    fn begin_proof(&mut self, address: SocketAddr, pending: &mut Pending, binding: ProofBinding) {
+        let proof = ProofId(self.next_proof);
+        self.next_proof += 1;
+        self.proofs.insert(proof, address);
+        pending.proof = Some(proof);
+        let (began, asked) = match &pending.role {
+            Role::Client { asked, .. } => (Side::Ours, Some(asked.clone())),
+            Role::Server { .. } => (Side::Theirs, None),
+        };
+        let (peer, local) = (address, pending.local);
+        self.events.push_back(Event::Prove { proof, peer, local, began, asked, binding });
+    }
+
     /// Ends a handshake, or begins it anew if a forger could have ended it: in DTLS 1.2 anyone
     /// can send a record in clear that breaks the protocol, or refuses us.
     fn fail(&mut self, address: SocketAddr, pending: Pending, error: HandshakeError, now: Moment) {
-        let began = match pending.role {
-            Role::Server { ticket } => {
-                self.half_open.remove(ticket);
-                Side::Theirs
-            }
-            Role::Client { asked, attempts, .. } => {
+        match &pending.role {
+            Role::Server { ticket } => self.half_open.remove(*ticket),
+            // What comes under keys is no forger's, and a proof that was begun is final.
+            Role::Client { .. } if pending.proof.is_some() => {}
+            Role::Client { asked, offer, attempts, .. } => {
                 let left = match error {
                     HandshakeError::Protocol { .. } => attempts.checked_sub(1),
                     HandshakeError::RefusedByPeer { .. } => attempts.checked_sub(3),
                     _ => None,
                 };
-                let again = left
-                    .map(|left| self.attempt(asked, left, pending.local, pending.deadline, now));
+                let again = left.map(|attempts| {
+                    let (asked, offer, local) = (asked.clone(), *offer, pending.local);
+                    let deadline = pending.deadline;
+                    self.attempt(Wish { asked, offer, attempts, local, deadline }, now)
+                });
                 if let Some(Ok(again)) = again
                     && now.instant < again.deadline
                 {
                     self.peers.entry(address).or_default().pending = Some(again);
                     return self.settle_pending(address, now);
                 }
-                // Nothing hangs on a look at a peer whose association goes on.
-                if self.peers.get(&address).is_some_and(|peer| peer.live.is_some()) {
-                    return;
-                }
-                Side::Ours
             }
+        }
+        self.report(address, &pending.role, error);
+        self.drop_proof(&pending);
+    }
+
+    /// Tells that a handshake failed.
+    pub(super) fn report(&mut self, address: SocketAddr, role: &Role, error: HandshakeError) {
+        let began = match role {
+            Role::Server { .. } => Side::Theirs,
+            // Nothing hangs on a look at a peer whose association goes on.
+            Role::Client { .. }
+                if self.peers.get(&address).is_some_and(|peer| peer.live.is_some()) =>
+            {
+                return;
+            }
+            Role::Client { .. } => Side::Ours,
         };
         self.events.push_back(Event::Failed { peer: address, began, error });
     }
@@ -274,6 +329,7 @@ impl Endpoint {
             if pending.deadline <= now.instant {
                 let after = self.limits.handshake_timeout;
                 if let Some(mut pending) = peer.pending.take() {
+                    Self::hang_up(&mut self.events, address, &mut pending, now);
                     let is_ours = match &mut pending.role {
                         Role::Client { attempts, .. } => {
                             *attempts = 0;
@@ -286,13 +342,14 @@ impl Endpoint {
                         self.give_up_suspect(address, after, now);
                     }
                 }
-            } else if let Role::Client { asked, attempts, heard: Heard::Cookie(until) } =
+            } else if let Role::Client { asked, offer, attempts, heard: Heard::Cookie(until) } =
                 &pending.role
                 && *until <= now.instant
             {
-                let (asked, attempts, deadline) = (asked.clone(), *attempts, pending.deadline);
-                let local = pending.local;
-                if let Ok(again) = self.attempt(asked, attempts, local, deadline, now) {
+                let (asked, offer, attempts) = (asked.clone(), *offer, *attempts);
+                let (local, deadline) = (pending.local, pending.deadline);
+                let wish = Wish { asked, offer, attempts, local, deadline };
+                if let Ok(again) = self.attempt(wish, now) {
                     self.peers.entry(address).or_default().pending = Some(again);
                     self.settle_pending(address, now);
                 }
@@ -301,13 +358,28 @@ impl Endpoint {
                 self.settle_pending(address, now);
             }
         }
-        let idle = self.limits.idle;
-        let live = self.peers.get_mut(&address).and_then(|peer| peer.live.as_mut());
-        if let Some(live) = live.filter(|live| live.used + idle <= now.instant) {
-            live.engine.close();
-            self.settle_live(address, now);
-        }
+        self.expire_live(address, now);
+        self.expire_leaving(address, now);
         self.schedule(address, now);
+    }
+
+    fn expire_live(&mut self, address: SocketAddr, now: Moment) {
+        let Limits { idle, handshake_timeout: after, .. } = self.limits;
+        let live = self.peers.get_mut(&address).and_then(|peer| peer.live.as_mut());
+        let Some(live) = live else { return };
+        if live.known_by.is_some_and(|by| by <= now.instant) {
+            live.known_by = None;
+            if live.engine.owes_proof() {
+                // It never heard our last word, and so never took us for anyone.
+                return self.abort(address, HandshakeError::TimedOut { after }, now);
+            }
+        }
+        if live.used + idle <= now.instant {
+            live.engine.close();
+        } else if live.wakes.is_some_and(|at| at <= now.instant) {
+            live.engine.handle_timeout(now);
+        }
+        self.settle_live(address, now);
     }
 
     /// Looks whether a peer that we greeted is still there and knows us, by a handshake beside the
@@ -316,10 +388,13 @@ impl Endpoint {
         let Some(peer) = self.peers.get_mut(&address) else { return };
         let (Some(live), None) = (&mut peer.live, &peer.pending) else { return };
         live.quiet = now.instant;
-        let (Some(asked), local) = (live.asked.clone(), live.local) else { return };
+        let (Some(asked), offer, local) = (live.asked.clone(), live.offer, live.local) else {
+            return;
+        };
         let deadline = now.instant + self.limits.handshake_timeout;
+        let wish = Wish { asked, offer, attempts: super::ATTEMPTS, local, deadline };
         // One that cannot begin is no reason to end what works.
-        if let Ok(pending) = self.attempt(asked, super::ATTEMPTS, local, deadline, now) {
+        if let Ok(pending) = self.attempt(wish, now) {
             self.peers.entry(address).or_default().pending = Some(pending);
             self.settle_pending(address, now);
         }
@@ -349,12 +424,29 @@ impl Endpoint {
         is_watched
     }
 
+    /// Tells a peer whose proof is under way that nothing comes of it, so that it need not wait for its
+    /// own end of the time.
+    pub(super) fn hang_up(
+        events: &mut VecDeque<Event>,
+        address: SocketAddr,
+        pending: &mut Pending,
+        now: Moment,
+    ) {
+        let from = pending.local;
+        pending.engine.close();
+        while let Output::Transmit(datagram) = pending.engine.poll(now) {
+            events.push_back(Event::Transmit { to: address, from, datagram });
+        }
+    }
+
     /// Forgets a handshake under way, without a word to the peer.
     pub(super) fn drop_pending(&mut self, address: SocketAddr) {
         let pending = self.peers.get_mut(&address).and_then(|peer| peer.pending.take());
-        if let Some(Pending { role: Role::Server { ticket }, .. }) = pending {
+        let Some(pending) = pending else { return };
+        if let Role::Server { ticket } = pending.role {
             self.half_open.remove(ticket);
         }
+        self.drop_proof(&pending);
     }
 
     /// Sets a peer's alarm, or forgets the peer if nothing of it is left.
@@ -382,5 +474,14 @@ fn alarm(peer: &Peer, idle: Duration, now: Instant) -> Option<Instant> {
         };
         first(first(wakes, patience), Some(it.deadline))
     });
-    first(pending, peer.live.as_ref().map(|live| live.used + idle))
+    let live = peer.live.as_ref().and_then(|live| {
+        let wakes = live.wakes.map(|at| at.max(now + TICK));
+        let known_by = live.known_by.filter(|_| live.engine.owes_proof());
+        first(first(wakes, known_by), Some(live.used + idle))
+    });
+    let leaving = peer
+        .leaving
+        .as_ref()
+        .and_then(|leaving| first(leaving.wakes.map(|at| at.max(now + TICK)), Some(leaving.until)));
+    first(first(pending, live), leaving)
 }

@@ -2,18 +2,23 @@
 
 mod handshakes;
 
+mod leaving;
+
 mod limits;
 pub use limits::Limits;
 
 mod peer;
+
+mod proving;
+pub use proving::{ProofId, Proving};
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_core::{Admission, Asked, Evidence, HandshakeError, SaFields, fold};
-use countersign_tls::{Question, TrustAnchors};
+use countersign_core::{Admission, Asked, Evidence, HandshakeError, KerberosUse, SaFields, fold};
+use countersign_tls::{ProofBinding, Question, TrustAnchors};
 
 use self::limits::HalfOpen;
 use self::peer::{Heard, Live, Peer, Pending, Role};
@@ -36,6 +41,9 @@ pub struct Endpoint {
     peers: HashMap<SocketAddr, Peer>,
     alarms: BTreeSet<(Instant, SocketAddr)>,
     half_open: HalfOpen,
+    /// With whom the proofs are that are under way.
+    proofs: HashMap<ProofId, SocketAddr>,
+    next_proof: u64,
     events: VecDeque<Event>,
 }
 
@@ -65,6 +73,34 @@ pub enum Event {
         began: Side,
         /// Why.
         error: HandshakeError,
+    },
+    /// A proof inside a connection begins, and has to be concluded or refused by
+    /// [`Endpoint::proof`] before anything else.
+    Prove {
+        /// Which.
+        proof: ProofId,
+        /// With whom.
+        peer: SocketAddr,
+        /// The address of ours that the peer came to, if it did and that is known.
+        local: Option<IpAddr>,
+        /// Who began: we are the client if we did.
+        began: Side,
+        /// Whom we asked for, if we did.
+        asked: Option<Asked>,
+        /// What the proof must be bound to.
+        binding: ProofBinding,
+    },
+    /// Bytes of a proof have arrived, or there is room for more.
+    ProofMoves {
+        /// Which.
+        proof: ProofId,
+    },
+    /// A proof is over that was neither concluded nor refused here: its time is over, the peer has
+    /// broken off, or something else has taken its place. [`Self::Failed`] says why, before this, where
+    /// somebody waits.
+    ProofOver {
+        /// Which.
+        proof: ProofId,
     },
     /// A peer has proved who it is; an association that was there before is replaced.
     Secured {
@@ -130,6 +166,15 @@ pub enum SendError {
     },
 }
 
+/// What an attempt of ours is to come to.
+struct Wish {
+    asked: Asked,
+    offer: KerberosUse,
+    attempts: u32,
+    local: Option<IpAddr>,
+    deadline: Instant,
+}
+
 /// How often an attempt of ours is repeated that ended in what a forger could have sent.
 const ATTEMPTS: u32 = 4;
 /// How often the network's word that a peer is gone makes us look, at most.
@@ -151,6 +196,8 @@ impl Endpoint {
             peers: HashMap::new(),
             alarms: BTreeSet::new(),
             half_open: HalfOpen::default(),
+            proofs: HashMap::new(),
+            next_proof: 0,
             events: VecDeque::new(),
         })
     }
@@ -160,7 +207,8 @@ impl Endpoint {
         self.config = config;
     }
 
-    /// Starts a handshake with `peer`, unless there is one under way or an association.
+    /// Starts a handshake with `peer`, which proves its name by a certificate, unless there is one
+    /// under way or an association.
     ///
     /// # Errors
     ///
@@ -171,12 +219,36 @@ impl Endpoint {
         asked: Asked,
         now: Moment,
     ) -> Result<(), HandshakeError> {
+        self.connect_offering(peer, asked, KerberosUse::Off, None, now)
+    }
+
+    /// Starts a handshake with `peer`, unless there is one under way or an association, and offers it
+    /// a proof inside the connection; it has until `deadline`, if that comes before the end of the
+    /// usual time.
+    ///
+    /// A peer that takes the offer must conclude that proof, and its certificate may be any; with
+    /// one that does not, its certificate must do, or the proof is required and the peer refused.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::OurSide`] if libssl cannot start, or if a proof is to be offered to a peer
+    /// without a name.
+    pub fn connect_offering(
+        &mut self,
+        peer: SocketAddr,
+        asked: Asked,
+        offer: KerberosUse,
+        deadline: Option<Instant>,
+        now: Moment,
+    ) -> Result<(), HandshakeError> {
         let address = fold(peer);
         if self.standing(address) != Standing::Stranger {
             return Ok(());
         }
-        let deadline = now.instant + self.limits.handshake_timeout;
-        let pending = self.attempt(asked, ATTEMPTS, None, deadline, now)?;
+        let latest = now.instant + self.limits.handshake_timeout;
+        let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
+        let wish = Wish { asked, offer, attempts: ATTEMPTS, local: None, deadline };
+        let pending = self.attempt(wish, now)?;
         self.peers.entry(address).or_default().pending = Some(pending);
         self.settle_pending(address, now);
         Ok(())
@@ -226,6 +298,7 @@ impl Endpoint {
             Shape::Protected => {
                 self.feed_live(address, datagram, now);
                 self.feed_pending(address, datagram, now);
+                self.feed_leaving(address, datagram, now);
             }
         }
     }
@@ -255,7 +328,11 @@ impl Endpoint {
     /// Ends the association with a peer, and a handshake that is under way.
     pub fn close(&mut self, peer: SocketAddr, now: Moment) {
         let address = fold(peer);
+        if let Some(pending) = self.peers.get_mut(&address).and_then(|peer| peer.pending.as_mut()) {
+            Self::hang_up(&mut self.events, address, pending, now);
+        }
         self.drop_pending(address);
+        self.drop_leaving(address);
         if let Some(live) = self.peers.get_mut(&address).and_then(|peer| peer.live.as_mut()) {
             live.engine.close();
             self.settle_live(address, now);
@@ -374,7 +451,8 @@ impl Endpoint {
 
     /// Returns the peers that have proved who they are, and those who are about to.
     pub fn peers(&self) -> impl Iterator<Item = (SocketAddr, Standing)> {
-        self.peers.keys().map(|address| (*address, self.standing(*address)))
+        let all = self.peers.keys().map(|address| (*address, self.standing(*address)));
+        all.filter(|(_, standing)| *standing != Standing::Stranger)
     }
 
     /// Returns how many addresses it holds anything for.
@@ -387,7 +465,8 @@ impl Endpoint {
         self.peers.is_empty()
     }
 
-    /// Returns how many handshakes are under way that others began.
+    /// Returns how many handshakes are under way that others began, with the proofs inside, and with
+    /// those who are being told that they are refused.
     pub fn half_open(&self) -> usize {
         self.half_open.len()
     }

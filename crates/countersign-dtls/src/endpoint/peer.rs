@@ -4,15 +4,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use countersign_core::{Asked, Evidence, SaFields};
+use countersign_core::{Asked, Evidence, KerberosUse, SaFields};
 
+use super::proving::ProofId;
 use crate::engine::Engine;
 
-/// One address: an association that holds, and one on the way that may take its place.
+/// One address: an association that holds, one on the way that may take its place, and one that is
+/// refused.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
     pub(super) live: Option<Live>,
     pub(super) pending: Option<Pending>,
+    pub(super) leaving: Option<Leaving>,
     /// When the endpoint looks at it next.
     pub(super) alarm: Option<Instant>,
 }
@@ -30,11 +33,17 @@ pub(super) struct Live {
     pub(super) quiet: Instant,
     /// The network said that nobody is there, and nothing came from the peer since.
     pub(super) suspected: bool,
-    /// Whom we asked for, if we did.
+    /// Whom we asked for, if we did, and what we offered.
     pub(super) asked: Option<Asked>,
+    pub(super) offer: KerberosUse,
     /// The address of ours that the peer came to.
     pub(super) local: Option<IpAddr>,
     pub(super) random: [u8; 32],
+    /// When the engine wants to be called.
+    pub(super) wakes: Option<Instant>,
+    /// By when a peer that we greeted has to have all of our part of the proof; until then it may not
+    /// know us.
+    pub(super) known_by: Option<Instant>,
 }
 
 /// A handshake under way.
@@ -48,13 +57,26 @@ pub(super) struct Pending {
     pub(super) deadline: Instant,
     /// When the engine wants to be called.
     pub(super) wakes: Option<Instant>,
+    /// The proof inside, once it has begun.
+    pub(super) proof: Option<ProofId>,
+}
+
+/// A peer whose proof was refused, while it is told.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub(super) engine: Box<dyn Engine>,
+    pub(super) local: Option<IpAddr>,
+    pub(super) until: Instant,
+    pub(super) wakes: Option<Instant>,
+    /// Its place among the half-open, if it greeted us.
+    pub(super) ticket: Option<u64>,
 }
 
 /// Which part we play.
 #[derive(Debug)]
 pub(super) enum Role {
     /// We greeted the peer, and have so many attempts left.
-    Client { asked: Asked, attempts: u32, heard: Heard },
+    Client { asked: Asked, offer: KerberosUse, attempts: u32, heard: Heard },
     /// The peer greeted us, and has this ticket among the half-open.
     Server { ticket: u64 },
 }
@@ -72,7 +94,7 @@ pub(super) enum Heard {
 
 impl Peer {
     pub(super) fn is_empty(&self) -> bool {
-        self.live.is_none() && self.pending.is_none()
+        self.live.is_none() && self.pending.is_none() && self.leaving.is_none()
     }
 
     /// Returns whether this attempt of the peer's is one that is known.

@@ -6,5 +6,6 @@ mod net;
 mod attacks;
 mod flood;
 mod names;
+mod proofs;
 mod quiet;
 mod weather;

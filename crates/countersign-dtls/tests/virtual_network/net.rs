@@ -5,11 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_core::{Admission, Asked, AskedFrom, HandshakeError, Policy, TargetTable};
+use countersign_core::{
+    Admission, Asked, AskedFrom, HandshakeError, KerberosUse, Policy, SecuritySettings, ServerPlan,
+    TargetTable,
+};
 use countersign_dtls::{Arrival, Config, Endpoint, Event, Limits, Side};
 use countersign_lab::{Authority, Leaf};
 
 use crate::clock;
+use crate::proofs::prover::{Conduct, Prover};
 
 /// What happens to datagrams on the way; chances in percent.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +91,7 @@ pub(crate) struct Host {
     pub(crate) endpoint: Endpoint,
     pub(crate) diary: Diary,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) prover: Prover,
 }
 
 /// Hosts, and datagrams on the way between them.
@@ -95,10 +100,17 @@ pub(crate) struct Net {
     pub(crate) weather: Weather,
     /// Every datagram that was sent: from, to, bytes.
     pub(crate) tape: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
+    /// Someone on the way, who changes datagrams.
+    pub(crate) on_the_way: Option<Change>,
+    /// How many were changed.
+    pub(crate) changed: usize,
     flying: BTreeMap<(Instant, usize), (SocketAddr, SocketAddr, Vec<u8>)>,
     dice: Dice,
     count: usize,
 }
+
+/// Changes a datagram, and says whether it did.
+type Change = Box<dyn FnMut(&mut Vec<u8>) -> bool>;
 
 /// How long a datagram is on the way.
 const DELAY: Duration = Duration::from_millis(10);
@@ -106,7 +118,16 @@ const DELAY: Duration = Duration::from_millis(10);
 impl Net {
     pub(crate) fn new(weather: Weather, seed: u64) -> Self {
         let (tape, flying) = (Vec::new(), BTreeMap::new());
-        Self { hosts: Vec::new(), weather, tape, flying, dice: Dice::new(seed), count: 0 }
+        Self {
+            hosts: Vec::new(),
+            weather,
+            tape,
+            on_the_way: None,
+            changed: 0,
+            flying,
+            dice: Dice::new(seed),
+            count: 0,
+        }
     }
 
     /// Adds a host that admits whoever has a name; the first is 192.0.2.1:1000, and so on.
@@ -122,8 +143,50 @@ impl Net {
             policy.plan_inbound_datagrams(None, &TargetTable::default(), address, address).unwrap();
         let endpoint = Endpoint::new(config, limits, clock::now().instant).unwrap();
         let admission = Arc::new(admission);
-        self.hosts.push(Host { address, endpoint, diary: Diary::default(), admission });
+        self.hosts.push(Host {
+            address,
+            endpoint,
+            diary: Diary::default(),
+            admission,
+            prover: Prover::default(),
+        });
         self.hosts.len() - 1
+    }
+
+    /// Adds a host that offers proofs as a server, as its policy says, and carries them on in this
+    /// way.
+    pub(crate) fn add_prover(&mut self, config: Config, policy: &str, conduct: Conduct) -> usize {
+        self.add_prover_with(config, Limits::default(), policy, conduct)
+    }
+
+    pub(crate) fn add_prover_with(
+        &mut self,
+        config: Config,
+        limits: Limits,
+        policy: &str,
+        conduct: Conduct,
+    ) -> usize {
+        let host = self.add_with(config, limits, "");
+        let policy = Policy::parse(policy, "test").unwrap();
+        let settings = SecuritySettings::default();
+        let names = TargetTable::default();
+        let address = self.hosts[host].address;
+        let Ok(ServerPlan::Tls { admission, .. }) =
+            policy.plan_server(Some(&settings), &names, address)
+        else {
+            panic!("no admission by {policy:?}")
+        };
+        self.hosts[host].admission = Arc::new(admission);
+        self.hosts[host].prover.conduct = conduct;
+        host
+    }
+
+    /// Connects to another host, and offers it a proof.
+    pub(crate) fn offer(&mut self, host: usize, to: usize, name: &str, offer: KerberosUse) {
+        let (to, asked) = (self.hosts[to].address, asked(name));
+        let now = clock::now();
+        self.hosts[host].endpoint.connect_offering(to, asked, offer, None, now).unwrap();
+        self.collect(host);
     }
 
     pub(crate) fn connect(&mut self, host: usize, to: &str, name: &str) {
@@ -144,6 +207,13 @@ impl Net {
         if self.hosts[host].endpoint.next_deadline().is_some_and(|at| at <= now.instant) {
             self.hosts[host].endpoint.handle_timeout(now);
         }
+        self.go_on(host);
+    }
+
+    /// Goes on with a host's proofs.
+    pub(crate) fn go_on(&mut self, host: usize) {
+        let Host { endpoint, prover, .. } = &mut self.hosts[host];
+        prover.step(endpoint);
         self.collect(host);
     }
 
@@ -170,7 +240,9 @@ impl Net {
             }
             let landing = self.flying.first_key_value().map(|((at, _), _)| *at);
             let alarms = self.hosts.iter().filter_map(|host| host.endpoint.next_deadline());
-            let Some(next) = alarms.chain(landing).min().filter(|at| *at <= end) else {
+            let thoughts = self.hosts.iter().filter_map(|host| host.prover.wakes());
+            let Some(next) = alarms.chain(thoughts).chain(landing).min().filter(|at| *at <= end)
+            else {
                 clock::jump_to(end);
                 return false;
             };
@@ -190,6 +262,11 @@ impl Net {
         }
     }
 
+    /// Loses everything that is on the way.
+    pub(crate) fn lose_all(&mut self) {
+        self.flying.clear();
+    }
+
     /// Lets everything that is on the way land.
     pub(crate) fn settle(&mut self) {
         self.run(Duration::from_secs(60), |net| net.flying.is_empty());
@@ -204,7 +281,7 @@ impl Net {
         })
     }
 
-    fn collect(&mut self, host: usize) {
+    pub(crate) fn collect(&mut self, host: usize) {
         while let Some(event) = self.hosts[host].endpoint.poll() {
             let diary = &mut self.hosts[host].diary;
             match event {
@@ -216,13 +293,23 @@ impl Net {
                 Event::Secured { peer } => diary.secured.push(peer),
                 Event::Failed { peer, began, error } => diary.failed.push((peer, began, error)),
                 Event::Closed { peer, error } => diary.closed.push((peer, error)),
-                _ => {}
+                Event::Prove { proof, peer, began, asked, binding, .. } => {
+                    assert_eq!(asked.is_some(), began == Side::Ours);
+                    self.hosts[host].prover.begin(proof, peer, began, &binding);
+                    self.go_on(host);
+                }
+                Event::ProofMoves { .. } => self.go_on(host),
+                Event::ProofOver { proof } => self.hosts[host].prover.drop_proof(proof),
+                event => panic!("{event:?}"),
             }
         }
     }
 
-    fn fly(&mut self, from: SocketAddr, to: SocketAddr, datagram: Vec<u8>) {
+    fn fly(&mut self, from: SocketAddr, to: SocketAddr, mut datagram: Vec<u8>) {
         self.tape.push((from, to, datagram.clone()));
+        if let Some(change) = &mut self.on_the_way {
+            self.changed += usize::from(change(&mut datagram));
+        }
         if datagram.len() > self.weather.mtu || self.dice.happens(self.weather.loss) {
             return;
         }

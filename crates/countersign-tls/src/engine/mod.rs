@@ -4,11 +4,12 @@ mod first_bytes;
 use first_bytes::{FIRST_BYTES, is_client_greeting, looks_like_tls, not_tls};
 
 mod judge_anew;
+pub use judge_anew::judge_peer_anew;
 
 mod open;
 
 mod proof;
-pub use proof::{ProofBinding, Proven};
+pub use proof::{ProofBinding, Proven, join_proof};
 
 mod resume;
 use resume::{Resuming, shown};

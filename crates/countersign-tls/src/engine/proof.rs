@@ -9,13 +9,18 @@ use rustls::ProtocolVersion;
 
 use super::{Engine, Link, Opened, Phase, is_first};
 use crate::config::PROOF_PROTOCOL;
-use crate::scope::Question;
+use crate::scope::{Answer, Question};
 
 /// What a proof inside the connection must be bound to: both ends of this connection compute the
 /// same 32 bytes, and nobody who sits in between (RFC 9266).
 pub struct ProofBinding([u8; 32]);
 
 impl ProofBinding {
+    /// Takes what an engine has exported, with [`Self::EXPORTER_LABEL`] and nothing else.
+    pub fn new(exported: [u8; 32]) -> Self {
+        Self(exported)
+    }
+
     /// The exporter label, with an empty context (RFC 9266 section 2).
     pub const EXPORTER_LABEL: &'static [u8] = b"EXPORTER-Channel-Binding";
 
@@ -186,37 +191,56 @@ impl Engine {
 
     /// Joins what the proof and the certificate have proved.
     fn joined(&self, proven: Proven, now: Timestamp) -> Result<Evidence, HandshakeError> {
-        let Proven { name, groups, expires } = proven;
-        let mut names = vec![name];
-        let mut until = expires;
+        if self.inner_proof == KerberosUse::Off {
+            return Err(HandshakeError::OurSide { what: "no proof was asked for".to_owned() });
+        }
         // A certificate that does not do proves nothing, and need not.
-        if let (Some(answer), None) = (&self.answer, &self.deferred) {
-            names.extend(answer.names.iter().cloned());
-            until = Some(until.map_or(answer.expires, |until| until.min(answer.expires)));
-        }
-        let evidence = self.protection()?.held_since(now);
-        match &*self.question {
-            Question::MayBeServer(Asked::Name { name: asked, .. })
-                if self.inner_proof != KerberosUse::Off =>
-            {
-                if !is_first(asked, &names) {
-                    return Err(HandshakeError::WrongPeer {
-                        asked: Box::new(asked.clone()),
-                        proved: describe(&names),
-                        why: None,
-                    });
-                }
-                Ok(evidence.with_peer(Some(asked.clone()), names, until))
+        let answer = self.answer.as_ref().filter(|_| self.deferred.is_none());
+        join_proof(&self.question, answer, proven, self.protection()?.held_since(now))
+    }
+}
+
+/// Joins what a proof inside the connection has proved with what the certificate did (`answer`, if
+/// it does), and judges both together: a server must be whom the client asked for, a client must be
+/// one whom the rules let in. For engines of other protocols too, so that all of them let in the
+/// same peers.
+///
+/// # Errors
+///
+/// [`HandshakeError::WrongPeer`] and [`HandshakeError::NotAllowed`] for the wrong peer;
+/// [`HandshakeError::OurSide`] if the question leaves no room for a proof.
+pub fn join_proof(
+    question: &Question,
+    answer: Option<&Answer>,
+    proven: Proven,
+    protection: Evidence,
+) -> Result<Evidence, HandshakeError> {
+    let Proven { name, groups, expires } = proven;
+    let mut names = vec![name];
+    let mut until = expires;
+    if let Some(answer) = answer {
+        names.extend(answer.names.iter().cloned());
+        until = Some(until.map_or(answer.expires, |until| until.min(answer.expires)));
+    }
+    match question {
+        Question::MayBeServer(Asked::Name { name: asked, .. }) => {
+            if !is_first(asked, &names) {
+                return Err(HandshakeError::WrongPeer {
+                    asked: Box::new(asked.clone()),
+                    proved: describe(&names),
+                    why: None,
+                });
             }
-            Question::WhoElse(admission, address) if self.inner_proof != KerberosUse::Off => {
-                let plain: Vec<PeerName> = names.iter().map(|it| it.name().clone()).collect();
-                admission
-                    .admit_member(*address, &plain, &groups)
-                    .map_err(|why| HandshakeError::NotAllowed { peer: describe(&names), why })?;
-                Ok(evidence.with_peer(None, names, until).with_groups(groups))
-            }
-            _ => Err(HandshakeError::OurSide { what: "no proof was asked for".to_owned() }),
+            Ok(protection.with_peer(Some(asked.clone()), names, until))
         }
+        Question::WhoElse(admission, address) => {
+            let plain: Vec<PeerName> = names.iter().map(|it| it.name().clone()).collect();
+            admission
+                .admit_member(*address, &plain, &groups)
+                .map_err(|why| HandshakeError::NotAllowed { peer: describe(&names), why })?;
+            Ok(protection.with_peer(None, names, until).with_groups(groups))
+        }
+        _ => Err(HandshakeError::OurSide { what: "no proof was asked for".to_owned() }),
     }
 }
 

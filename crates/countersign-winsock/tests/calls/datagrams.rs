@@ -15,7 +15,7 @@ fn secured() -> (Socket, SocketAddr) {
     (socket, local(socket))
 }
 
-fn send_to(socket: Socket, bytes: &[u8], to: SocketAddr) -> i32 {
+pub(crate) fn send_to(socket: Socket, bytes: &[u8], to: SocketAddr) -> i32 {
     let to = sockaddr(to);
     let length = to.len() as i32;
     // SAFETY: pointers and lengths are those of objects.

@@ -4,6 +4,7 @@
 mod closing;
 mod datagrams;
 mod events;
+mod kerberos;
 mod overlapped;
 mod plain;
 mod readiness;

@@ -13,6 +13,11 @@ pub(crate) const NAME: &str = "postgres/db1.test";
 
 /// Makes the policy of the process, once, and starts the library.
 pub(crate) fn start() {
+    start_with("");
+}
+
+/// The same, with this in the policy too, unless it was made before.
+pub(crate) fn start_with(more: &str) {
     static START: Once = Once::new();
     START.call_once(|| {
         let authority = Authority::new("authority of the calls");
@@ -24,7 +29,7 @@ pub(crate) fn start() {
         let policy = directory.join("policy.toml");
         let text = format!(
             "[identity]\ncertificate = {:?}\nkey = {:?}\n[trust]\nanchors = [{:?}]\nsystem = false\n\
-             [limits]\nhandshake-timeout-ms = 3000\n",
+             [limits]\nhandshake-timeout-ms = 3000\n{more}",
             written.certificate, written.key, anchors
         );
         std::fs::write(&policy, text).unwrap();
@@ -189,8 +194,19 @@ pub(crate) fn buffer(bytes: &mut [u8]) -> WSABUF {
 
 /// Asks what protects a socket: the flags, and the rest of the answer.
 pub(crate) fn query(socket: Socket, peer: Option<SocketAddr>) -> Result<[u8; 24], i32> {
+    query_with(socket, peer, 0)
+}
+
+/// The same, with tokens for this access.
+pub(crate) fn query_for(socket: Socket, peer: SocketAddr, access: u32) -> Result<[u8; 24], i32> {
+    query_with(socket, Some(peer), access)
+}
+
+fn query_with(socket: Socket, peer: Option<SocketAddr>, access: u32) -> Result<[u8; 24], i32> {
     let mut template = vec![0; 8];
     template.extend(peer.map(sockaddr).unwrap_or_default());
+    template.resize(136, 0);
+    template.extend(access.to_ne_bytes());
     template.resize(144, 0);
     let (pointer, size) = match peer {
         Some(_) => (template.as_ptr(), 144),

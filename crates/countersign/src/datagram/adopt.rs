@@ -141,7 +141,7 @@ impl UdpSocket {
     fn secure_now(&self, state: &mut State, peer: SocketAddr) -> Result<(), Error> {
         for is_first in [true, false] {
             let Some(open) = &mut state.open else { return Err(under_way()) };
-            match open.endpoint.standing(peer) {
+            match open.standing(peer) {
                 Standing::Secured => return Ok(()),
                 Standing::Stranger => {
                     if let Some(error) = open.failure(peer, Instant::now(), true) {
@@ -149,9 +149,9 @@ impl UdpSocket {
                     }
                     if is_first {
                         let Some(open) = &state.open else { return Err(under_way()) };
-                        let asked = state.plan(open, peer)?;
+                        let (asked, kerberos) = state.plan(open, peer)?;
                         if let Some(open) = &mut state.open {
-                            open.begin(peer, asked)?;
+                            open.begin(peer, asked, kerberos)?;
                         }
                         state.flush(&self.socket, Some(peer)).map_err(Error::io("send"))?;
                     }
@@ -159,7 +159,7 @@ impl UdpSocket {
                 _ => {}
             }
             if is_first {
-                self.gather(state)?;
+                self.go_on(state, |_| false)?;
             }
         }
         Err(under_way())
@@ -167,8 +167,13 @@ impl UdpSocket {
 
     /// Goes on with everything that is under way, unless a datagram waits already.
     fn gather(&self, state: &mut State) -> Result<(), Error> {
+        self.go_on(state, Open::has_mail)
+    }
+
+    /// Goes on with everything that is under way, until `done`.
+    fn go_on(&self, state: &mut State, done: impl Fn(&Open) -> bool) -> Result<(), Error> {
         self.open(state)?;
-        if state.open.as_ref().is_some_and(Open::has_mail) {
+        if state.open.as_ref().is_some_and(&done) {
             return Ok(());
         }
         // What is ready is taken out of the set, so that waiting on it is of use; it is looked at
@@ -184,7 +189,7 @@ impl UdpSocket {
             state.advance(&self.socket, self.context.current())?;
             self.signal(state);
             self.progress.notify_all();
-            if state.is_interrupted || state.open.as_ref().is_some_and(Open::has_mail) {
+            if state.is_interrupted || state.open.as_ref().is_some_and(&done) {
                 break;
             }
         }

@@ -1,7 +1,8 @@
 //! What an event loop must know of a datagram socket to wait for it by other means than its
 //! descriptor.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use super::UdpSocket;
@@ -18,15 +19,23 @@ impl UdpSocket {
         self.socket.as_fd()
     }
 
-    /// Returns how many datagrams have been taken from the kernel: if it changed, so may have the
-    /// standing of any peer.
+    /// Returns how many datagrams have been taken from the kernel, and outcomes from other threads:
+    /// if it changed, so may have the standing of any peer.
     pub(crate) fn heard(&self) -> u64 {
         self.lock().open.as_ref().map_or(0, |open| open.heard)
     }
 
     /// Returns when something is due next: a retransmission, or the end of somebody's time.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.lock().open.as_ref().and_then(|open| open.endpoint.next_deadline())
+        self.lock().open.as_ref().and_then(|open| open.next_deadline())
+    }
+
+    /// Returns a descriptor of its own that can be read when other threads have done work for the
+    /// socket, once they were given any.
+    pub(crate) fn work(&self) -> Option<io::Result<OwnedFd>> {
+        let state = self.lock();
+        let completions = state.open.as_ref()?.proofs.completions.as_ref()?;
+        Some(completions.as_fd().try_clone_to_owned())
     }
 
     /// Returns whether datagrams wait for room in the kernel.

@@ -16,7 +16,7 @@ use countersign_sys::{Interest, ReadySet, wait};
 
 use super::UdpSocket;
 use super::state::{Open, State};
-use super::udp::SOCKET;
+use super::udp::{MAIL, SOCKET};
 use crate::Error;
 use crate::core::Stage;
 
@@ -37,7 +37,8 @@ impl UdpSocket {
             }
             // Older kernels hand over one by one.
             let _ = countersign_sys::join_arrivals(&self.socket);
-            state.open = Some(Open::new(self.context.current(), state.mtu)?);
+            let (ready, given) = (self.ready.clone(), state.given.clone());
+            state.open = Some(Open::new(self.context.current(), state.mtu, ready, given)?);
         }
         Ok(())
     }
@@ -53,22 +54,22 @@ impl UdpSocket {
         loop {
             let nonblocking = self.is_nonblocking();
             let Some(open) = &mut state.open else { return Ok(state) };
-            match open.endpoint.standing(peer) {
+            match open.standing(peer) {
                 Standing::Secured => return Ok(state),
                 Standing::Stranger => {
                     if let Some(error) = open.failure(peer, entered, nonblocking) {
                         return Err(error);
                     }
                     let Some(open) = &state.open else { return Ok(state) };
-                    let asked = state.plan(open, peer)?;
+                    let (asked, kerberos) = state.plan(open, peer)?;
                     if let Some(open) = &mut state.open {
-                        open.begin(peer, asked)?;
+                        open.begin(peer, asked, kerberos)?;
                     }
                     state.flush(&self.socket, Some(peer)).map_err(Error::io("send"))?;
                 }
                 _ => {}
             }
-            let done = |open: &Open| open.endpoint.standing(peer) != Standing::Pending;
+            let done = |open: &Open| open.standing(peer) != Standing::Pending;
             state = self.progress(state, deadline, done)?;
             self.signal(&mut state);
         }
@@ -128,7 +129,8 @@ impl UdpSocket {
                 // What is ready is taken out of the set, so that waiting on it is of use.
                 let ready = self.ready.next(false).map_err(Error::io("wait"))?;
                 state.was_called = ready == Some(SOCKET);
-                if ready.is_none() {
+                // Datagrams that nobody fetches are ready for ever, and not waited for here.
+                if matches!(ready, None | Some(MAIL)) {
                     return Err(Error::Io {
                         doing: "go on".to_owned(),
                         source: io::ErrorKind::WouldBlock.into(),
@@ -163,7 +165,7 @@ impl UdpSocket {
             return Ok(state);
         }
         // The alarm costs a system call, and a wait that ends in time none.
-        let due = state.open.as_ref().and_then(|open| open.endpoint.next_deadline());
+        let due = state.open.as_ref().and_then(Open::next_deadline);
         let until = deadline.into_iter().chain(due).min();
         let left = until.map(|at| at.saturating_duration_since(Instant::now()));
         state.is_awaited = true;
@@ -200,7 +202,7 @@ impl UdpSocket {
     /// Sets the alarm, if something is due before it rings, and before anybody who waits wakes by
     /// himself.
     pub(super) fn set_alarm(&self, state: &mut State) {
-        let next = state.open.as_ref().and_then(|open| open.endpoint.next_deadline());
+        let next = state.open.as_ref().and_then(Open::next_deadline);
         let Some(at) = next else { return };
         let is_needed = self.is_watched.load(Ordering::Relaxed)
             || (state.is_awaited && state.awaited_until.is_none_or(|until| at < until));

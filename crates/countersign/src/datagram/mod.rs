@@ -10,4 +10,14 @@ mod drive;
 
 mod adopt;
 
+mod query;
+
 mod state;
+
+mod rules;
+
+mod outbound;
+
+mod proving;
+
+mod proofs;

@@ -3,20 +3,22 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_dtls::{Arrival, Config, Endpoint, Event, Limits, Moment, Side};
-use countersign_sys::{Batch, MAX_SEGMENTED, MAX_SEGMENTS, Route};
-use countersign_tls::Question;
+use countersign_dtls::{Arrival, Endpoint, Event, Limits, Moment, Side};
+use countersign_kerberos::InitiatorCredential;
+use countersign_sys::{Batch, ReadySet};
 
+use super::outbound::Outgoing;
+use super::proofs::Proofs;
+use super::rules::{admission, config, ours};
 use crate::clock;
 use crate::context::Generation;
 use crate::core::{
-    Admission, Asked, ClientPlan, HandshakeError, KerberosBar, KerberosUse, Lifecycle, PlanError,
-    SaFields, SecuritySettings, TargetTable, Timestamp, fold,
+    HandshakeError, KerberosUse, Lifecycle, SecuritySettings, TargetTable, Timestamp, fold,
 };
 use crate::error::Error;
 use crate::listener::Refusal;
@@ -26,6 +28,8 @@ use crate::listener::Refusal;
 pub(super) struct State {
     pub(super) life: Lifecycle,
     pub(super) settings: Option<SecuritySettings>,
+    /// What the program gave to authenticate with.
+    pub(super) given: Option<InitiatorCredential>,
     pub(super) names: TargetTable,
     pub(super) local: SocketAddr,
     pub(super) connected: Option<SocketAddr>,
@@ -53,35 +57,30 @@ pub(super) struct State {
 pub(super) struct Open {
     pub(super) endpoint: Endpoint,
     pub(super) generation: Arc<Generation>,
+    pub(super) proofs: Proofs,
+    /// What the program gave to authenticate with.
+    pub(super) given: Option<InitiatorCredential>,
     inbox: VecDeque<(SocketAddr, Vec<u8>)>,
     inbox_bytes: usize,
-    outbox: VecDeque<Outgoing>,
+    pub(super) outbox: VecDeque<Outgoing>,
     failures: HashMap<SocketAddr, (Instant, Failure)>,
     refusals: VecDeque<Refusal>,
     /// Associations that were ended as the program had asked, which it has not been told of yet.
     ended: HashMap<SocketAddr, HandshakeError>,
     /// Some association is to end if policy would not have it made any more.
-    follows_policy: bool,
+    pub(super) follows_policy: bool,
     /// Somebody asks for refusals.
     pub(super) tells_refusals: bool,
     clock: Clock,
-    can_segment: bool,
-    /// How many datagrams have been taken from the kernel.
+    pub(super) can_segment: bool,
+    /// How many datagrams have been taken from the kernel, and outcomes from other threads.
     pub(super) heard: u64,
 }
 
 thread_local! {
     /// What arrives is dealt with before others have a turn, so the room for it need not be each
     /// socket's own.
-    static BATCH: RefCell<Batch> = RefCell::new(Batch::new());
-}
-
-/// A datagram that waits for the kernel.
-#[derive(Debug)]
-struct Outgoing {
-    to: SocketAddr,
-    from: Option<IpAddr>,
-    datagram: Vec<u8>,
+    pub(super) static BATCH: RefCell<Batch> = RefCell::new(Batch::new());
 }
 
 /// The time on both clocks; the one for certificates, which counts seconds, is read once a second.
@@ -107,7 +106,7 @@ impl Clock {
 
 /// Why nobody has proved who is at an address.
 #[derive(Clone, Debug)]
-enum Failure {
+pub(super) enum Failure {
     Handshake(HandshakeError),
     /// The network says that nobody is there.
     Network(io::ErrorKind),
@@ -136,7 +135,12 @@ const REFUSALS: usize = 1024;
 const BURST: usize = 2;
 
 impl Open {
-    pub(super) fn new(generation: Arc<Generation>, mtu: u16) -> Result<Self, Error> {
+    pub(super) fn new(
+        generation: Arc<Generation>,
+        mtu: u16,
+        ready: Arc<ReadySet>,
+        given: Option<InitiatorCredential>,
+    ) -> Result<Self, Error> {
         let config = config(&generation, mtu)?;
         let policy = generation.policy.limits();
         let mut limits = Limits::default();
@@ -149,6 +153,8 @@ impl Open {
         Ok(Self {
             endpoint,
             generation,
+            proofs: Proofs::new(ready),
+            given,
             inbox: VecDeque::new(),
             inbox_bytes: 0,
             outbox: VecDeque::new(),
@@ -202,6 +208,14 @@ impl Open {
         }
     }
 
+    /// Keeps a refusal for those who ask.
+    fn refused(&mut self, refusal: Refusal) {
+        if self.refusals.len() >= REFUSALS {
+            self.refusals.pop_front();
+        }
+        self.refusals.push_back(refusal);
+    }
+
     pub(super) fn take_refusal(&mut self) -> Option<Refusal> {
         self.refusals.pop_front()
     }
@@ -219,7 +233,18 @@ impl Open {
 
     /// Forgets what others than `peer` sent.
     pub(super) fn keep_mail_of(&mut self, peer: SocketAddr) {
-        self.inbox.retain(|(from, _)| *from == peer);
+        self.keep_mail(|from| from == peer);
+    }
+
+    /// Forgets what `peer` sent.
+    fn drop_mail_of(&mut self, peer: SocketAddr) {
+        if self.inbox.iter().any(|(from, _)| *from == peer) {
+            self.keep_mail(|from| from != peer);
+        }
+    }
+
+    fn keep_mail(&mut self, is_kept: impl Fn(SocketAddr) -> bool) {
+        self.inbox.retain(|(from, _)| is_kept(*from));
         self.inbox_bytes = self.inbox.iter().map(|(_, datagram)| datagram.len()).sum();
     }
 
@@ -239,8 +264,13 @@ impl Open {
         once.then(|| failure.told_of(peer))
     }
 
-    /// Keeps why a handshake of ours failed, in place of the oldest that nobody has asked for.
-    fn remember(&mut self, peer: SocketAddr, failure: Failure) {
+    /// Keeps why a handshake of ours failed.
+    pub(super) fn remember_refusal(&mut self, peer: SocketAddr, error: HandshakeError) {
+        self.remember(peer, Failure::Handshake(error));
+    }
+
+    /// Keeps why nobody has proved who is there, in place of the oldest that nobody has asked for.
+    pub(super) fn remember(&mut self, peer: SocketAddr, failure: Failure) {
         if self.failures.len() >= FAILURES {
             let oldest = self.failures.iter().min_by_key(|(_, (at, _))| *at);
             if let Some(oldest) = oldest.map(|(peer, _)| *peer) {
@@ -251,7 +281,7 @@ impl Open {
     }
 
     /// Notes what the endpoint has to say.
-    fn absorb(&mut self) {
+    pub(super) fn absorb(&mut self) {
         while let Some(event) = self.endpoint.poll() {
             match event {
                 Event::Transmit { to, from, datagram } if self.outbox.len() < OUTBOX => {
@@ -263,22 +293,31 @@ impl Open {
                 }
                 Event::Secured { peer } => {
                     self.failures.remove(&peer);
+                    // It may be somebody else by now, and would be taken for their sender.
+                    self.drop_mail_of(peer);
+                    // Whoever looked for tickets to greet it was not needed.
+                    self.proofs.cancel_search(peer);
+                    let session = self.endpoint.evidence(peer).map(|it| it.session());
+                    self.proofs.drop_delegated(peer, session);
                 }
                 Event::Failed { peer, began: Side::Ours, error } => {
+                    let error = self.explain(peer, error);
                     self.remember(peer, Failure::Handshake(error));
                 }
                 Event::Closed { peer, error: Some(error @ HandshakeError::Changed { .. }) } => {
+                    self.proofs.drop_delegated(peer, None);
                     // What came under the session that it was has no place any more.
-                    self.inbox.retain(|(from, _)| *from != peer);
-                    self.inbox_bytes = self.inbox.iter().map(|(_, it)| it.len()).sum();
+                    self.drop_mail_of(peer);
                     self.ended.insert(peer, error);
                 }
                 Event::Failed { peer, began: Side::Theirs, error } => {
-                    if self.refusals.len() >= REFUSALS {
-                        self.refusals.pop_front();
-                    }
-                    self.refusals.push_back(Refusal { peer, error });
+                    let error = self.explain(peer, error);
+                    self.refused(Refusal { peer, error });
                 }
+                Event::Closed { peer, .. } => self.proofs.drop_delegated(peer, None),
+                event @ (Event::Prove { .. }
+                | Event::ProofMoves { .. }
+                | Event::ProofOver { .. }) => self.absorb_proof(event),
                 _ => {}
             }
         }
@@ -306,6 +345,8 @@ impl State {
             open.follow_policy(settings.as_ref(), names, *local);
         }
         let now = open.now();
+        open.fetch_findings();
+        let unserved = RefCell::new(Vec::new());
         let Open { endpoint, generation, heard, ended, .. } = &mut *open;
         let admission = |arrival: Arrival| {
             let is_other = connected.is_some_and(|only| only != arrival.from);
@@ -313,7 +354,17 @@ impl State {
             if is_other || ended.contains_key(&arrival.from) {
                 return None;
             }
-            admission(generation, settings.as_ref(), names, *local, arrival)
+            let admission = admission(generation, settings.as_ref(), names, *local, arrival)?;
+            // Better now than after a handshake.
+            if admission.kerberos() != KerberosUse::Off
+                && let Err(error) = generation.kerberos.server()
+            {
+                let (peer, what) = (arrival.from, error.to_string());
+                let error = HandshakeError::OurSide { what };
+                unserved.borrow_mut().push(Refusal { peer, error });
+                return None;
+            }
+            Some(admission)
         };
         let mut has_error = false;
         BATCH.with_borrow_mut(|batch| {
@@ -337,10 +388,14 @@ impl State {
                 }
             }
         });
+        for refusal in unserved.into_inner() {
+            open.refused(refusal);
+        }
         if has_error {
             open.hear_complaints(socket);
         }
-        if open.endpoint.next_deadline().is_some_and(|at| at <= now.instant) {
+        if open.next_deadline().is_some_and(|at| at <= now.instant) {
+            open.end_late_searches(now.instant);
             open.endpoint.handle_timeout(now);
             if alarm.is_some_and(|set| set <= now.instant) {
                 *alarm = None;
@@ -349,250 +404,11 @@ impl State {
         open.absorb();
         self.flush(socket, None).map_err(Error::io("send"))
     }
-
-    /// Sends what waits, as much as the kernel takes; tells of errors with one peer only.
-    pub(super) fn flush(&mut self, socket: &OwnedFd, about: Option<SocketAddr>) -> io::Result<()> {
-        let (is_v6, connected) = (self.local.is_ipv6(), self.connected);
-        let Some(open) = &mut self.open else { return Ok(()) };
-        open.absorb();
-        let mut is_repeated = false;
-        while let Some(Outgoing { to, from, datagram }) = open.outbox.front() {
-            let (to, from) = (*to, *from);
-            let address = (connected != Some(to)).then(|| unfold(to, is_v6));
-            let route = Route { to: address, from, is_v6 };
-            let run = if open.can_segment { run(&open.outbox) } else { 1 };
-            let sent = if run > 1 {
-                let segment = u16::try_from(datagram.len()).ok();
-                let all: Vec<u8> =
-                    open.outbox.iter().take(run).flat_map(|it| &it.datagram).copied().collect();
-                countersign_sys::send_along(socket, route, &all, segment)
-            } else {
-                countersign_sys::send_along(socket, route, datagram, None)
-            };
-            match sent {
-                Ok(()) => {
-                    open.outbox.drain(..run);
-                    is_repeated = false;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                // Not on this path, or not with this device.
-                Err(_) if run > 1 => open.can_segment = false,
-                Err(error) => {
-                    // What the kernel heard of an earlier datagram, perhaps to another peer, is
-                    // said in place of this one: which was whose is in the queue of errors.
-                    open.hear_complaints(socket);
-                    if !std::mem::replace(&mut is_repeated, true) {
-                        continue;
-                    }
-                    is_repeated = false;
-                    open.outbox.pop_front();
-                    open.unreachable(to, error.kind());
-                    if about == Some(to) {
-                        return Err(error);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends what the policy in force would not have made, if the program asked for that.
-    pub(super) fn follow_policy(&mut self, generation: impl FnOnce() -> Arc<Generation>) {
-        let Self { open: Some(open), settings, names, local, .. } = self else { return };
-        if !open.follows_policy {
-            return;
-        }
-        let generation = generation();
-        if generation.number != open.generation.number {
-            if let Ok(config) = config(&generation, self.mtu) {
-                open.endpoint.set_config(config);
-            }
-            open.generation = generation;
-            open.follow_policy(settings.as_ref(), names, *local);
-        }
-    }
-
-    /// Has the association with `peer` end once one of `fields` changes; what it was made under
-    /// may have changed already.
-    pub(super) fn watch(&mut self, peer: SocketAddr, fields: SaFields) {
-        let Self { open: Some(open), settings, names, local, .. } = self else { return };
-        if fields != SaFields::NONE && open.endpoint.watch(peer, fields) {
-            open.follows_policy |= fields.contains(SaFields::MM_SA_ID);
-            open.follow_policy(settings.as_ref(), names, *local);
-        }
-    }
-
-    /// Decides whom the peer at `address` must prove to be. There is never a plan in clear.
-    pub(super) fn plan(&self, open: &Open, address: SocketAddr) -> Result<Asked, Error> {
-        let settings = self.settings.clone().unwrap_or_default();
-        let policy = &open.generation.policy;
-        match policy.plan_client(Some(&settings), &self.names, address)? {
-            ClientPlan::Tls {
-                asked: Asked::Name { name, .. },
-                kerberos: KerberosUse::Require,
-                ..
-            } => {
-                let (asked, why) = (name.to_string(), KerberosBar::Datagrams);
-                Err(Error::Plan(PlanError::KerberosCannot { asked, why }))
-            }
-            ClientPlan::Tls { asked, .. } => Ok(asked),
-            _ => Err(Error::Plan(PlanError::NoName { peer: address })),
-        }
-    }
-
-    /// Returns a peer that has an association, or is about to, under another name than `names`
-    /// would have it prove.
-    pub(super) fn conflict(&self, names: &TargetTable) -> Option<SocketAddr> {
-        let endpoint = &self.open.as_ref()?.endpoint;
-        endpoint.peers().map(|(peer, _)| peer).find(|peer| {
-            let (old, new) = (self.names.lookup(*peer), names.lookup(*peer));
-            let Some((_, new)) = new else { return false };
-            let proved = |evidence: &crate::Evidence| {
-                evidence.names().iter().any(|proved| proved.name() == new)
-            };
-            old.is_none_or(|(_, old)| old != new)
-                && !endpoint.evidence(*peer).is_some_and(|it| proved(it))
-        })
-    }
 }
 
 impl Open {
-    /// Begins to find out who is at `address`.
-    pub(super) fn begin(&mut self, address: SocketAddr, asked: Asked) -> Result<(), Error> {
-        self.failures.remove(&fold(address));
-        let now = self.now();
-        let begun = self.endpoint.connect(address, asked, now);
-        self.absorb();
-        begun.map_err(|source| Error::Handshake { peer: address, source })
-    }
-
-    /// Ends the associations that the program wants to follow the policy, and that would not be made
-    /// under the one in force.
-    pub(super) fn follow_policy(
-        &mut self,
-        settings: Option<&SecuritySettings>,
-        names: &TargetTable,
-        local: SocketAddr,
-    ) {
-        if !self.follows_policy {
-            return;
-        }
-        let (now, generation) = (self.now(), self.generation.clone());
-        for (peer, asked, to) in self.endpoint.watched() {
-            let question = match asked {
-                Some(asked) if generation.policy.still_asks(&asked, peer) => {
-                    Some(Question::IsServer(asked))
-                }
-                Some(_) => None,
-                None => {
-                    let arrival = Arrival { from: peer, to };
-                    admission(&generation, settings, names, local, arrival)
-                        .map(|admission| Question::MayConnect(admission, peer))
-                }
-            };
-            let judged = match question {
-                Some(question) => {
-                    self.endpoint.judge_anew(peer, &question, &generation.anchors, now)
-                }
-                None => Err(HandshakeError::NotAllowed {
-                    peer: peer.to_string(),
-                    why: "another name is asked for at its address".to_owned(),
-                }),
-            };
-            if let Err(why) = judged {
-                let what = format!("under the policy as it is now, {why}");
-                self.endpoint.abort(peer, HandshakeError::Changed { what }, now);
-            }
-        }
-        self.absorb();
-    }
-
-    /// Takes what the network says of datagrams that did not arrive.
-    fn hear_complaints(&mut self, socket: &OwnedFd) {
-        let mut complaints = Vec::new();
-        // A socket that is dropped with its thread finds no room any more, and needs none.
-        let _ = BATCH.try_with(|batch| {
-            let mut batch = batch.borrow_mut();
-            batch.complaints(socket, |complaint| complaints.push(complaint));
-        });
-        for complaint in complaints {
-            self.unreachable(fold(complaint.peer), complaint.kind);
-        }
-    }
-
-    /// Nobody is there, says the network, or the kernel itself.
-    fn unreachable(&mut self, peer: SocketAddr, kind: io::ErrorKind) {
-        use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
-        // That a datagram is too large for some path says nothing of the peer.
-        if !matches!(kind, ConnectionRefused | HostUnreachable | NetworkUnreachable) {
-            return;
-        }
-        let now = self.now();
-        if self.endpoint.unreachable(peer, now) {
-            self.remember(peer, Failure::Network(kind));
-        }
-        self.absorb();
-    }
-}
-
-/// Says who may come in that way.
-fn admission(
-    generation: &Generation,
-    settings: Option<&SecuritySettings>,
-    names: &TargetTable,
-    local: SocketAddr,
-    arrival: Arrival,
-) -> Option<Arc<Admission>> {
-    let at = SocketAddr::new(arrival.to.unwrap_or_else(|| local.ip()), local.port());
-    let default = SecuritySettings::default();
-    let settings = Some(settings.unwrap_or(&default));
-    let plan = generation.policy.plan_inbound_datagrams(settings, names, at, arrival.from);
-    plan.ok().map(Arc::new)
-}
-
-/// How many datagrams at the front of the queue can go in one call: of one size, the last perhaps
-/// shorter, to one peer.
-fn run(outbox: &VecDeque<Outgoing>) -> usize {
-    let Some(first) = outbox.front() else { return 0 };
-    let size = first.datagram.len();
-    let (mut count, mut bytes, mut last) = (0, 0, size);
-    for next in outbox.iter().take(MAX_SEGMENTS) {
-        bytes += next.datagram.len();
-        let same = (next.to, next.from) == (first.to, first.from);
-        if !same || last != size || next.datagram.len() > size || bytes > MAX_SEGMENTED {
-            break;
-        }
-        last = next.datagram.len();
-        count += 1;
-    }
-    count
-}
-
-fn config(generation: &Generation, mtu: u16) -> Result<Config, Error> {
-    let make =
-        || Config::new(&generation.anchors, generation.credential.as_ref(), mtu).map_err(ours);
-    if mtu != Config::DEFAULT_MTU {
-        return make();
-    }
-    match generation.datagrams.get() {
-        Some(config) => Ok(config.clone()),
-        None => {
-            let made = make()?;
-            Ok(generation.datagrams.get_or_init(|| made).clone())
-        }
-    }
-}
-
-fn ours(source: HandshakeError) -> Error {
-    Error::Handshake { peer: SocketAddr::from(([0, 0, 0, 0], 0)), source }
-}
-
-/// Returns an address in the form that a socket of this family takes.
-fn unfold(address: SocketAddr, is_v6: bool) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if is_v6 => {
-            SocketAddrV6::new(ip.to_ipv6_mapped(), address.port(), 0, 0).into()
-        }
-        _ => address,
+    /// Forgets why the last handshake with a peer failed.
+    pub(super) fn forget_failure(&mut self, peer: SocketAddr) {
+        self.failures.remove(&fold(peer));
     }
 }

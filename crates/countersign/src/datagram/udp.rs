@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use countersign_dtls::{Config, SendError};
@@ -12,11 +12,11 @@ use countersign_sys::{MAX_SEGMENTS, ReadySet, Signal};
 
 use super::state::State;
 use crate::core::{
-    Lifecycle, QueryAnswer, QueryTemplate, SecurityInfo, SecuritySettings, SocketKind, Stage,
-    TargetTable, WsaError, fold,
+    Credentials, KerberosUse, Lifecycle, SecuritySettings, SocketKind, Stage, TargetTable,
+    WsaError, fold,
 };
+use crate::kerberos::given_by_program;
 use crate::listener::Refusal;
-use crate::rights::can_act_for;
 use crate::{Context, Error, PeerName};
 
 /// A UDP socket that talks to many peers, each of which has proved who it is.
@@ -25,7 +25,9 @@ use crate::{Context, Error, PeerName};
 /// [`Self::set_peer_target_name`] who must be at an address, then send there. The first datagram
 /// to a peer waits for its proof (DTLS 1.2), and nothing is ever sent in clear. A peer that sends
 /// first is asked for its proof before a byte of it is handed out: it must hold the name that is
-/// set for its address or, where none is, pass the policy's `[[allow]]` rules.
+/// set for its address or, where none is, pass the policy's `[[allow]]` rules. If a peer proves itself
+/// anew at an address, perhaps as somebody else, what came from there before and was not fetched is
+/// lost, so that [`Self::query`] speaks of whoever sent what was received last.
 ///
 /// All methods take `&self`; one thread can receive while another sends. Handshakes advance inside
 /// [`Self::send_to`] and [`Self::recv_from`]; while no thread is in one of them, peers wait.
@@ -52,7 +54,7 @@ use crate::{Context, Error, PeerName};
 #[derive(Debug)]
 pub struct UdpSocket {
     pub(super) socket: OwnedFd,
-    pub(super) ready: ReadySet,
+    pub(super) ready: Arc<ReadySet>,
     pub(super) mail: Signal,
     pub(super) context: Context,
     pub(super) state: Mutex<State>,
@@ -73,7 +75,9 @@ pub enum Received {
 }
 
 pub(super) const SOCKET: u64 = 0;
-const MAIL: u64 = 1;
+pub(super) const MAIL: u64 = 1;
+/// Other threads have done work for Kerberos.
+pub(super) const WORK: u64 = 2;
 
 impl UdpSocket {
     /// Takes a local address with the context of the host.
@@ -134,6 +138,7 @@ impl UdpSocket {
         let state = State {
             life: Lifecycle::new(SocketKind::Datagram),
             settings: None,
+            given: None,
             names: TargetTable::default(),
             local,
             connected: None,
@@ -151,7 +156,7 @@ impl UdpSocket {
         };
         Ok(Self {
             socket,
-            ready,
+            ready: Arc::new(ready),
             mail,
             context: context.clone(),
             state: Mutex::new(state),
@@ -167,13 +172,19 @@ impl UdpSocket {
     /// # Errors
     ///
     /// [`Error::Order`] a second time or too late, [`Error::Plan`] for a protocol that this host
-    /// does not provide.
+    /// does not provide, [`Error::Kerberos`] for credentials that cannot be any.
     pub fn set_security(&self, settings: Option<SecuritySettings>) -> Result<(), Error> {
         let state = &mut *self.lock();
         let mut life = state.life.clone();
         life.set_security().map_err(|wsa| order(state, "set security", wsa))?;
-        let settings = settings.unwrap_or_default();
+        let mut settings = settings.unwrap_or_default();
         self.context.current().policy.check_protocol(&settings)?;
+        if let Some(given) = settings.take_credentials() {
+            state.given = Some(given_by_program(&given)?);
+            // They count for every peer, so that there were some stays known; the password does not.
+            let (user, domain) = (given.user().to_owned(), given.domain().to_owned());
+            settings = settings.with_credentials(Credentials::new(user, domain, String::new()));
+        }
         state.life = life;
         state.settings = Some(settings);
         Ok(())
@@ -234,20 +245,41 @@ impl UdpSocket {
         Ok(())
     }
 
-    /// Takes a local address, for this socket alone (SPEC 4.8).
+    /// Takes a local address, for this socket alone (SPEC 4.8). Who takes a port by its number waits
+    /// for peers there; so if policy has servers prove themselves by Kerberos, its keys are
+    /// [checked](Self::check_keys) first.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] as bind(2), [`Error::Order`] a second time.
+    /// [`Error::Io`] as bind(2), [`Error::Order`] a second time, and as [`Self::check_keys`].
     pub fn bind_to(&self, address: SocketAddr) -> Result<(), Error> {
         let state = &mut *self.lock();
         state.life.bind().map_err(|wsa| order(state, "bind", wsa))?;
+        if address.port() != 0 {
+            self.check_keys()?;
+        }
         countersign_sys::bind_datagrams(&self.socket, address)
             .map_err(Error::io(format!("bind {address}")))?;
         state.local =
             countersign_sys::local_address(&self.socket).map_err(Error::io("find the address"))?;
         state.life.completed_bind();
         Ok(())
+    }
+
+    /// Finds out whether this socket can prove who it is to peers that greet it, where policy has
+    /// servers do so by Kerberos: that there is a keytab, with the keys of the services that are
+    /// named. Where it cannot, such peers are turned away, and [`Self::next_event`] says why.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kerberos`] if the keytab cannot be used, [`Error::NoService`] if policy names no
+    /// service.
+    pub fn check_keys(&self) -> Result<(), Error> {
+        let generation = self.context.current();
+        match generation.policy.kerberos().server.unwrap_or_default() {
+            KerberosUse::Off => Ok(()),
+            _ => generation.kerberos.server().map(drop),
+        }
     }
 
     /// Talks to `peer` alone from now on, and returns once it has proved who it is. Associations
@@ -275,6 +307,7 @@ impl UdpSocket {
         state.connected = Some(only);
         if let Some(open) = &mut state.open {
             open.keep_mail_of(only);
+            open.proofs.search_only(only);
             let others: Vec<SocketAddr> =
                 open.endpoint.peers().map(|(other, _)| other).filter(|it| *it != only).collect();
             let now = open.now();
@@ -485,72 +518,11 @@ impl UdpSocket {
         let mut state = self.lock();
         if let Some(open) = &mut state.open {
             let now = open.now();
+            open.proofs.cancel_search(fold(peer));
             open.endpoint.close(peer, now);
         }
         // What cannot be sent now, the peer finds out by silence.
         let _ = state.flush(&self.socket, None);
-    }
-
-    /// Returns what protects the conversation with a peer, and who it is
-    /// (`WSAQuerySocketSecurity`, SPEC 7). It never waits.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Order`] with `WSAENOTCONN` for a peer that has not proved who it is.
-    pub fn query(&self, peer: SocketAddr) -> Result<SecurityInfo, Error> {
-        let state = self.lock();
-        let evidence = state.open.as_ref().and_then(|open| open.endpoint.evidence(peer));
-        let evidence = evidence.ok_or_else(|| order(&state, "query", WsaError::NotConn))?;
-        Ok(SecurityInfo::secured(evidence.clone()))
-    }
-
-    /// Asks about a peer as `template` says, which must name its address
-    /// (`WSAQuerySocketSecurity`, SPEC 7). It waits for nobody, and for a template with nothing but
-    /// the address allocates nothing.
-    ///
-    /// With [`QueryTemplate::aborting_on`] the association ends rather than be replaced by another
-    /// session (the peer restarted; its keys never change without that), and, for `MM_SA_ID`, once a
-    /// newer policy or trust would not have it made. The next send, receive or query then fails,
-    /// once, with [`Changed`](crate::core::HandshakeError::Changed), `WSAECONNABORTED`; only after that may the
-    /// peer come back under another session. Such a peer is not asked whether it has forgotten us.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Order`] with `WSAEINVAL` without an address and port, with `WSAENOTCONN` for a peer that has
-    /// not proved who it is, unless a handshake with it failed and the template asks for the ids:
-    /// then the answer says why. [`Error::Handshake`] as above.
-    pub fn query_with(&self, template: &QueryTemplate) -> Result<QueryAnswer, Error> {
-        let mut state = self.lock();
-        let refuse = |state: &State, wsa| Err(order(state, "query", wsa));
-        if let Err(wsa) = template.check(SocketKind::Datagram) {
-            return refuse(&state, wsa);
-        }
-        let Some(peer) = template.peer() else { return refuse(&state, WsaError::Inval) };
-        state.watch(peer, template.abort_on());
-        state.follow_policy(|| self.context.current());
-        let Some(open) = &mut state.open else { return refuse(&state, WsaError::NotConn) };
-        if let Some(ended) = open.take_ended(Some(peer)) {
-            return Err(ended);
-        }
-        if let Some(evidence) = open.endpoint.evidence(peer) {
-            let answer = template.answer(Some(evidence), 0);
-            let is_impersonable = can_act_for(evidence, &self.context);
-            return Ok(if is_impersonable { answer.impersonated() } else { answer });
-        }
-        match open.last_failure(peer).filter(|_| template.wants_sa_ids()) {
-            Some(error) => Ok(QueryAnswer::failed(error)),
-            None => refuse(&state, WsaError::NotConn),
-        }
-    }
-
-    /// Returns how many bytes one datagram to a peer holds; for one that is not known yet, how
-    /// many it surely will.
-    pub fn max_datagram_size(&self, peer: SocketAddr) -> usize {
-        /// Header, explicit nonce and tag of AES-GCM.
-        const OVERHEAD: usize = 37;
-        let state = self.lock();
-        let known = state.open.as_ref().and_then(|open| open.endpoint.max_datagram_size(peer));
-        known.unwrap_or_else(|| usize::from(state.mtu).saturating_sub(OVERHEAD))
     }
 
     /// Returns the address of this end.

@@ -46,22 +46,23 @@ impl KerberosFiles {
         given: Option<Credentials>,
     ) -> Result<(Party, InitiatorCredential), KerberosFailure> {
         let credential = match given {
-            Some(given) => {
-                let password = Zeroizing::new(given.password().to_owned());
-                InitiatorCredential::password(given.user(), given.domain(), password)?
-            }
+            Some(given) => given_by_program(&given)?,
             None => self.tickets(),
         };
-        let party = Party::Client {
-            asked: asked.clone(),
-            credential: credential.clone(),
-            terms: terms(&self.rule),
-        };
-        Ok((party, credential))
+        Ok((self.client_with(asked, credential.clone()), credential))
+    }
+
+    /// Returns what a client with this credential brings to a proof of `asked`.
+    pub(crate) fn client_with(
+        &self,
+        asked: &ServiceName,
+        credential: InitiatorCredential,
+    ) -> Party {
+        Party::Client { asked: asked.clone(), credential, terms: terms(&self.rule) }
     }
 
     /// Returns the tickets of the policy, else those of the environment.
-    pub(super) fn tickets(&self) -> InitiatorCredential {
+    pub(crate) fn tickets(&self) -> InitiatorCredential {
         match (&self.client, &self.rule.cache) {
             (Some(keys), _) => keys.clone(),
             (None, Some(cache)) => InitiatorCredential::cache(cache),
@@ -101,6 +102,18 @@ impl KerberosFiles {
     pub(crate) fn is_serving(&self) -> bool {
         self.server.get().is_some()
     }
+}
+
+/// Makes a credential of what a program gave; whoever gave it wipes his own copy.
+///
+/// # Errors
+///
+/// If it cannot be one.
+pub(crate) fn given_by_program(
+    given: &Credentials,
+) -> Result<InitiatorCredential, KerberosFailure> {
+    let password = Zeroizing::new(given.password().to_owned());
+    InitiatorCredential::password(given.user(), given.domain(), password)
 }
 
 /// Returns the keytab that a server of this policy reads, if it is a file and there is a server.

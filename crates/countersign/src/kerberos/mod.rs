@@ -1,20 +1,26 @@
-//! Kerberos, joined to streams: whose tickets and keys, the proof inside a connection, and the
+//! Kerberos, joined to the sockets: whose tickets and keys, the proof inside a connection, and the
 //! threads on which a KDC is waited for.
 
 mod checkup;
 pub use checkup::Checkup;
 
+mod completions;
+pub(crate) use completions::Completions;
+
 mod generation;
-pub(crate) use generation::{KerberosFiles, keytab};
+pub(crate) use generation::{KerberosFiles, given_by_program, keytab};
 
 mod party;
-pub(crate) use party::{Party, ProofUnderWay, Step, terms};
+pub(crate) use party::{Bearer, Party, ProofUnderWay, Step, terms};
+
+mod reliance;
+pub(crate) use reliance::still_counts;
 
 mod task;
 pub(crate) use task::Task;
 
 mod workers;
-pub(crate) use workers::{Place, start};
+pub(crate) use workers::Place;
 
 pub use countersign_kerberos::{
     AcceptorCredential, DelegatedCredential, Holder, HostSettings, KeytabKey, is_available,

@@ -1,4 +1,4 @@
-//! Our side of one proof: what it starts with, and how it goes on inside an engine.
+//! Our side of one proof: what it starts with, and how it goes on inside what carries it.
 
 use std::time::Duration;
 
@@ -44,11 +44,48 @@ impl Party {
     }
 }
 
-/// A proof under way inside an engine.
+/// What a proof runs inside: it carries the bytes of the proof, protected, and judges what it
+/// proves. Each method is as that of [`Engine`].
+pub(crate) trait Bearer {
+    fn proof_input(&mut self) -> Result<&[u8], HandshakeError>;
+    fn consume_proof(&mut self, count: usize);
+    fn seal_proof(&mut self, bytes: &[u8]) -> usize;
+    fn would_admit(&self, proven: &Proven, now: Timestamp) -> Result<(), HandshakeError>;
+    fn conclude(&mut self, proven: Proven, now: Timestamp) -> Result<(), HandshakeError>;
+    fn refuse(&mut self, error: HandshakeError) -> HandshakeError;
+}
+
+impl Bearer for Engine {
+    fn proof_input(&mut self) -> Result<&[u8], HandshakeError> {
+        self.proof_input()
+    }
+
+    fn consume_proof(&mut self, count: usize) {
+        self.consume_proof(count);
+    }
+
+    fn seal_proof(&mut self, bytes: &[u8]) -> usize {
+        self.seal_proof(bytes)
+    }
+
+    fn would_admit(&self, proven: &Proven, now: Timestamp) -> Result<(), HandshakeError> {
+        self.would_admit(proven, now)
+    }
+
+    fn conclude(&mut self, proven: Proven, now: Timestamp) -> Result<(), HandshakeError> {
+        self.conclude(proven, now)
+    }
+
+    fn refuse(&mut self, error: HandshakeError) -> HandshakeError {
+        self.refuse(error)
+    }
+}
+
+/// A proof under way.
 #[derive(Debug)]
 pub(crate) struct ProofUnderWay {
     exchange: Exchange,
-    /// Frames that the engine has not taken yet.
+    /// Frames that its bearer has not taken yet.
     outbound: Vec<u8>,
     /// What was proved, while the last frames wait to go out.
     proved: Option<Proved>,
@@ -59,9 +96,9 @@ pub(crate) struct ProofUnderWay {
 /// How far a proof has come.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// It is concluded, and the engine knows.
+    /// It is concluded, and its bearer knows.
     Concluded,
-    /// The engine has to transmit before it takes more.
+    /// The bearer has to transmit before it takes more.
     Send,
     /// It needs more from the peer.
     Wait,
@@ -100,8 +137,8 @@ impl ProofUnderWay {
     ///
     /// # Errors
     ///
-    /// Why there is no proof. The engine has been told, and has what the peer may know of it.
-    pub(crate) fn step(&mut self, engine: &mut Engine) -> Result<Step, HandshakeError> {
+    /// Why there is no proof. The bearer has been told, and has what the peer may know of it.
+    pub(crate) fn step(&mut self, bearer: &mut impl Bearer) -> Result<Step, HandshakeError> {
         loop {
             if let Some(work) = self.exchange.take_work() {
                 if !work.is_local() {
@@ -110,23 +147,23 @@ impl ProofUnderWay {
                 }
                 self.exchange.finish(work.run());
             }
-            self.screen(engine)?;
+            self.screen(bearer)?;
             self.exchange.transmit(&mut self.outbound);
-            self.seal(engine);
+            self.seal(bearer);
             match self.exchange.poll() {
                 Ok(proved) => self.proved = proved.or_else(|| self.proved.take()),
-                Err(failure) => return Err(engine.refuse(failure.into())),
+                Err(failure) => return Err(bearer.refuse(failure.into())),
             }
             if !self.outbound.is_empty() {
                 return Ok(Step::Send);
             }
             if let Some(proved) = self.proved.take() {
                 self.delegated = proved.delegated().cloned();
-                let proven = proven(&proved).map_err(|error| engine.refuse(error))?;
-                engine.conclude(proven, clock::now())?;
+                let proven = proven(&proved).map_err(|error| bearer.refuse(error))?;
+                bearer.conclude(proven, clock::now())?;
                 return Ok(Step::Concluded);
             }
-            let used = match engine.proof_input()? {
+            let used = match bearer.proof_input()? {
                 [] => 0,
                 input => self.exchange.handle_input(input),
             };
@@ -134,28 +171,28 @@ impl ProofUnderWay {
             if used == 0 && !self.exchange.is_concluded() {
                 return Ok(Step::Wait);
             }
-            engine.consume_proof(used);
+            bearer.consume_proof(used);
         }
     }
 
     /// Turns a client away as soon as its ticket has been judged, if no rule would let it in: later
     /// it could not be told any more.
-    fn screen(&mut self, engine: &mut Engine) -> Result<(), HandshakeError> {
+    fn screen(&mut self, bearer: &mut impl Bearer) -> Result<(), HandshakeError> {
         let Some(proved) = self.exchange.unconfirmed() else { return Ok(()) };
         let verdict = proven(proved);
-        let verdict = verdict.and_then(|proven| engine.would_admit(&proven, clock::now()));
+        let verdict = verdict.and_then(|proven| bearer.would_admit(&proven, clock::now()));
         verdict.map_err(|error| {
             self.exchange.turn_away();
             self.exchange.transmit(&mut self.outbound);
-            self.seal(engine);
-            engine.refuse(error)
+            self.seal(bearer);
+            bearer.refuse(error)
         })
     }
 
-    /// Gives the engine what it takes.
-    fn seal(&mut self, engine: &mut Engine) {
+    /// Gives the bearer what it takes.
+    fn seal(&mut self, bearer: &mut impl Bearer) {
         loop {
-            match engine.seal_proof(&self.outbound) {
+            match bearer.seal_proof(&self.outbound) {
                 0 => return,
                 taken => drop(self.outbound.drain(..taken)),
             }

@@ -1,8 +1,5 @@
 //! Listeners: clients that are authenticated before they are accepted.
 
-mod completions;
-use completions::Completions;
-
 mod table;
 use table::{Stage, Table};
 

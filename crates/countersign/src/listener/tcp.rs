@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use countersign_kerberos::Done;
 use countersign_sys::{Interest, ReadySet};
 use countersign_tls::Engine;
 
 use super::table::Pending;
-use super::{Completions, Stage, Table};
+use super::{Stage, Table};
 use crate::context::Generation;
 use crate::core::{HandshakeError, KerberosUse, SecuritySettings, ServerPlan, TargetTable};
-use crate::kerberos::Place;
+use crate::kerberos::{Completions, Place};
 use crate::stream::{Advance, Channel, Handshake, Inbound};
 use crate::{Context, Error, PeerName, Socket, TcpStream};
 
@@ -59,7 +60,7 @@ pub struct TcpListener {
     names: Mutex<TargetTable>,
     table: Mutex<Table>,
     finished: Mutex<VecDeque<Incoming>>,
-    completions: Completions,
+    completions: Completions<u64, Done>,
     nonblocking: AtomicBool,
 }
 
@@ -410,7 +411,7 @@ impl TcpListener {
                 table.insert(key, Pending { peer, deadline, stage });
                 self.set_alarm(&mut table);
                 drop(table);
-                if let Err(error) = self.completions.start(&place, key, work) {
+                if let Err(error) = self.completions.start(&place, key, move || work.run()) {
                     lock(&self.table).take(key);
                     self.refuse(peer, HandshakeError::OurSide { what: error.to_string() });
                 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{Impersonation, PeerToken, RightsError};
-use crate::core::{Evidence, SecurityInfo, WsaError};
+use crate::core::{SecurityInfo, WsaError};
 use crate::{Error, Socket, TcpStream, UdpSocket};
 
 impl TcpStream {
@@ -92,18 +92,24 @@ impl Socket {
 impl UdpSocket {
     /// Returns the token of the user or service at an address, if one has authenticated (SPEC 7.3).
     pub fn application_token(&self, peer: SocketAddr) -> Option<PeerToken> {
-        PeerToken::application(&self.evidence_of(peer)?, self.context())
+        let (evidence, delegated) = self.proved_by(peer)?;
+        let token = PeerToken::application(&evidence, self.context());
+        token.map(|token| token.with_delegated(delegated.as_ref()))
     }
 
     /// Returns the token of the host at an address, if it has authenticated (SPEC 7.3).
     pub fn machine_token(&self, peer: SocketAddr) -> Option<PeerToken> {
-        PeerToken::machine(&self.evidence_of(peer)?, self.context())
+        let (evidence, delegated) = self.proved_by(peer)?;
+        let token = PeerToken::machine(&evidence, self.context());
+        token.map(|token| token.with_delegated(delegated.as_ref()))
     }
 
     /// Returns the token that impersonation takes: the user's if there is one, else the machine's
     /// (SPEC 8.2).
     pub fn peer_token(&self, peer: SocketAddr) -> Option<PeerToken> {
-        PeerToken::of_peer(&self.evidence_of(peer)?, self.context())
+        let (evidence, delegated) = self.proved_by(peer)?;
+        let token = PeerToken::of_peer(&evidence, self.context());
+        token.map(|token| token.with_delegated(delegated.as_ref()))
     }
 
     /// Runs `work` with the rights of the peer at an address (`WSAImpersonateSocketPeer`, SPEC 8), on
@@ -140,10 +146,6 @@ impl UdpSocket {
         };
         check(&self.query(peer)?, self.is_nonblocking())?;
         self.peer_token(peer).ok_or_else(|| RightsError::NoName.into())
-    }
-
-    fn evidence_of(&self, peer: SocketAddr) -> Option<Evidence> {
-        self.query(peer).ok()?.evidence().cloned()
     }
 }
 

@@ -11,11 +11,9 @@ use super::channel::peer_of;
 use crate::Context;
 use crate::clock;
 use crate::context::Generation;
-use crate::core::{
-    Admission, Evidence, HandshakeError, KerberosFailure, KerberosRule, KerberosUse, Mechanism,
-    PeerName, Proof, SaFields,
-};
+use crate::core::{Admission, Evidence, HandshakeError, Mechanism, SaFields};
 use crate::error::Error;
+use crate::kerberos::still_counts;
 
 /// Which fields a connection may not outlive, and whether it has.
 #[derive(Debug, Default)]
@@ -91,7 +89,6 @@ pub(super) fn still_welcome(
         let what = "TLS 1.2 is not allowed".to_owned();
         return Err(HandshakeError::NothingShared { what });
     }
-    let by_ticket = evidence.names().iter().find(|it| it.proof() == Proof::KerberosTicket);
     let readmit = |admission: &Admission| Arc::new(policy.readmit(admission, local));
     let question = match engine.question() {
         Question::MayConnect(admission, address) => {
@@ -112,34 +109,6 @@ pub(super) fn still_welcome(
     };
     let rule = policy.kerberos();
     let relied_on = if engine.is_client() { rule.client } else { rule.server };
-    match (by_ticket, relied_on.unwrap_or_default()) {
-        (Some(ticket), _) => check_ticket(ticket.name(), rule, relied_on.unwrap_or_default())?,
-        (None, KerberosUse::Require) => return Err(HandshakeError::KerberosRequired),
-        (None, _) => {}
-    }
+    still_counts(evidence, rule, relied_on.unwrap_or_default())?;
     engine.judge_anew(&question, &generation.anchors, clock::now())
-}
-
-/// Decides whether a ticket of this principal would count.
-fn check_ticket(
-    principal: &PeerName,
-    rule: &KerberosRule,
-    relied_on: KerberosUse,
-) -> Result<(), HandshakeError> {
-    if relied_on == KerberosUse::Off {
-        let what = "Kerberos, which is off by now".to_owned();
-        return Err(HandshakeError::NothingShared { what });
-    }
-    let realm = match principal {
-        PeerName::Service(name) => name.realm(),
-        PeerName::User(name) => Some(name.realm()),
-        _ => None,
-    };
-    match (&rule.realms, realm) {
-        (Some(realms), Some(realm)) if !realms.iter().any(|it| it == realm) => {
-            let (realm, allowed) = (realm.to_owned(), realms.join(", "));
-            Err(KerberosFailure::RealmNotAllowed { realm, allowed }.into())
-        }
-        _ => Ok(()),
-    }
 }

@@ -1,8 +1,10 @@
 //! The datagram socket of programs on tokio.
 
+use std::future::pending;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use ::tokio::io::unix::AsyncFd;
@@ -42,6 +44,8 @@ pub struct UdpSocket {
     kernel: AsyncFd<OwnedFd>,
     /// One task may take from the kernel what another waits for, and says so here.
     progress: Notify,
+    /// Tells of work that other threads have done for the socket, once they were given any.
+    work: OnceLock<AsyncFd<OwnedFd>>,
     /// Looks at the files, which the socket itself does not.
     context: Context,
 }
@@ -89,6 +93,7 @@ impl UdpSocket {
             kernel: register(kernel).map_err(failed())?,
             socket,
             progress: Notify::new(),
+            work: OnceLock::new(),
             context: context.clone(),
         })
     }
@@ -209,6 +214,7 @@ impl UdpSocket {
             if socket.heard() != before {
                 self.progress.notify_waiters();
             }
+            self.follow_work()?;
             match result {
                 Err(error) if error.is_would_block() => {}
                 other => return other,
@@ -220,7 +226,33 @@ impl UdpSocket {
                 waited = ready(&self.kernel, socket.kernel_socket(), &[Interest::Read]) => {
                     waited.map_err(Error::io("wait"))?;
                 }
+                waited = self.work_done() => waited?,
             }
+        }
+    }
+
+    /// Puts the descriptor that tells of work by other threads into the reactor, once there is one.
+    fn follow_work(&self) -> Result<(), Error> {
+        if self.work.get().is_none()
+            && let Some(descriptor) = self.get_ref().work()
+        {
+            let failed = || Error::io("wait for Kerberos");
+            let work = register(descriptor.map_err(failed())?).map_err(failed())?;
+            // Another task may have been first, and has told the others.
+            if self.work.set(work).is_ok() {
+                self.progress.notify_waiters();
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until other threads have done work for the socket; for ever if they were given none.
+    async fn work_done(&self) -> Result<(), Error> {
+        match self.work.get() {
+            Some(work) => ready(work, work.get_ref().as_fd(), &[Interest::Read])
+                .await
+                .map_err(Error::io("wait for Kerberos")),
+            None => pending().await,
         }
     }
 

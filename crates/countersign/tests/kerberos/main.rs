@@ -3,6 +3,7 @@
 
 mod accounts;
 mod adversary;
+mod datagrams;
 mod middle;
 mod proofs;
 mod proxied;

@@ -14,7 +14,7 @@ use crate::world::{
 };
 
 /// Adds a realm whose KDC listens and never answers.
-fn with_silent_realm(kdc: &Kdc) {
+pub(crate) fn with_silent_realm(kdc: &Kdc) {
     let port = free_port();
     let path = kdc.path("krb5.conf");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -26,13 +26,13 @@ fn with_silent_realm(kdc: &Kdc) {
 }
 
 /// Listens where the silent KDC is.
-fn silence(realm: &Realm) -> (Plain, UdpSocket) {
+pub(crate) fn silence(realm: &Realm) -> (Plain, UdpSocket) {
     let port: u16 = std::fs::read_to_string(realm.path("silent")).unwrap().parse().unwrap();
     (Plain::bind(("127.0.0.1", port)).unwrap(), UdpSocket::bind(("127.0.0.1", port)).unwrap())
 }
 
-const TIME: Duration = Duration::from_millis(1500);
-const LIMITS: &str = "[limits]\nhandshake-timeout-ms = 1500\n";
+pub(crate) const TIME: Duration = Duration::from_millis(1500);
+pub(crate) const LIMITS: &str = "[limits]\nhandshake-timeout-ms = 1500\n";
 
 /// Connects while others do, and says how long the slowest of these took.
 fn meanwhile(
@@ -58,7 +58,7 @@ fn meanwhile(
 
 /// Lets the thread that still waits for the KDC find that nobody is there: a process that ends
 /// takes the Kerberos library down, also from under that thread, which aborts.
-fn end(silent: (Plain, UdpSocket)) {
+pub(crate) fn end(silent: (Plain, UdpSocket)) {
     drop(silent);
     thread::sleep(Duration::from_millis(500));
 }

@@ -29,6 +29,8 @@ pub(in crate::run) fn serve(
 ) -> Result<Verdict, Failure> {
     let context = host::context(&request.host)?;
     let socket = UdpSocket::bind_with(&context, request.listen.resolve()?.as_slice())?;
+    // A socket that takes any port would tell of it only when the first client comes.
+    socket.check_keys()?;
     output.listening(socket.local_addr()?, &request.name);
     let mut known = Known::new(request.max_connections, idle);
     match &request.service {

@@ -29,17 +29,17 @@ pub(super) fn names_on_one_socket(stage: &Stage) -> Result<Scenario, Failure> {
     let socket = UdpSocket::bind_with(&client, loopback())?;
     socket.set_read_timeout(Some(PATIENCE));
     for (server, name) in [(&first, &one), (&second, &two), (&third, &asked)] {
-        socket.set_peer_target_name(server.wire.address, name.clone())?;
+        socket.set_peer_target_name(server.address(), name.clone())?;
     }
     let is_echoed = exchange(&socket, &first)? && exchange(&socket, &second)?;
     let evidence = |server: &Server| -> Result<_, Failure> {
-        Ok(socket.query(server.wire.address)?.evidence().cloned())
+        Ok(socket.query(server.address())?.evidence().cloned())
     };
     let (evidence, other_evidence) = (evidence(&first)?, evidence(&second)?);
     let proved = other_evidence.as_ref().and_then(|evidence| evidence.peer());
     let are_named = evidence.as_ref().and_then(|it| it.peer()).is_some_and(|it| *it.name() == one)
         && proved.is_some_and(|it| *it.name() == two);
-    let (refusal, is_refused) = match socket.send_to(SECRET, third.wire.address) {
+    let (refusal, is_refused) = match socket.send_to(SECRET, third.address()) {
         Err(Error::Handshake { source, .. }) => {
             let is_expected = matches!(source, HandshakeError::WrongPeer { .. });
             (format!("the third was refused: {source}"), is_expected)
@@ -85,16 +85,16 @@ pub(super) fn names_on_one_socket(stage: &Stage) -> Result<Scenario, Failure> {
 }
 
 /// Sends the text, and says whether it came back.
-fn exchange(socket: &UdpSocket, server: &Server) -> Result<bool, Failure> {
-    socket.send_to(SECRET, server.wire.address)?;
+pub(super) fn exchange(socket: &UdpSocket, server: &Server) -> Result<bool, Failure> {
+    socket.send_to(SECRET, server.address())?;
     let mut buffer = [0; 2048];
     let (count, from) = socket.recv_from(&mut buffer)?;
-    Ok(from == server.wire.address && buffer.get(..count) == Some(SECRET))
+    Ok(from == server.address() && buffer.get(..count) == Some(SECRET))
 }
 
 /// A server that sends back what it gets, behind a wire that remembers.
 #[derive(Debug)]
-struct Server {
+pub(super) struct Server {
     wire: Wire,
     is_over: Arc<AtomicBool>,
     thread: JoinHandle<u32>,
@@ -104,7 +104,7 @@ struct Server {
 const TICK: Duration = Duration::from_millis(20);
 
 impl Server {
-    fn start(context: Context) -> Result<Self, Failure> {
+    pub(super) fn start(context: Context) -> Result<Self, Failure> {
         let socket = UdpSocket::bind_with(&context, loopback())?;
         socket.set_read_timeout(Some(TICK));
         let wire = Wire::before(socket.local_addr()?).map_err(Failure::io("start the recorder"))?;
@@ -125,8 +125,13 @@ impl Server {
         Ok(Self { wire, is_over, thread })
     }
 
+    /// Returns where the wire to it begins.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.wire.address
+    }
+
     /// Returns what passed by, and how many datagrams the server was handed.
-    fn finish(self) -> (Kept, u32) {
+    pub(super) fn finish(self) -> (Kept, u32) {
         self.is_over.store(true, Ordering::Relaxed);
         let received = self.thread.join().unwrap_or_default();
         self.wire.is_over.store(true, Ordering::Relaxed);
@@ -144,10 +149,10 @@ struct Wire {
 
 /// What passed by.
 #[derive(Clone, Copy, Debug, Default)]
-struct Kept {
+pub(super) struct Kept {
     bytes: usize,
     /// How often the text was among it.
-    times: usize,
+    pub(super) times: usize,
 }
 
 impl Kept {
@@ -189,7 +194,7 @@ impl Wire {
     }
 }
 
-fn loopback() -> SocketAddr {
+pub(super) fn loopback() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }
 

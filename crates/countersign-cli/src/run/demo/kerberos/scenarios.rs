@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use countersign::core::{HandshakeError, KerberosFailure, TrustRule};
-use countersign::{Context, Policy};
+use countersign::{Context, Error, Policy, UdpSocket};
 
 use super::super::attempt::{Attempt, SECRET, attempt};
+use super::super::datagrams::{Server as Peer, exchange, loopback};
 use super::super::recorder::Recorder;
-use super::super::scenario::Scenario;
-use super::super::stage::{Seen, Server, name, serve};
+use super::super::scenario::{Outcome, Scenario};
+use super::super::stage::{PATIENCE, Seen, Server, name, serve};
 use super::realm::{OTHER, SERVICE};
 use crate::failure::Failure;
 
@@ -17,7 +18,8 @@ use crate::failure::Failure;
 type Try = fn(&Path) -> Result<Scenario, Failure>;
 
 /// In the order in which they are shown.
-pub(super) const ALL: [Try; 4] = [with_a_ticket, without_a_ticket, another_service, another_user];
+pub(super) const ALL: [Try; 5] =
+    [with_a_ticket, without_a_ticket, another_service, another_user, datagrams];
 
 fn with_a_ticket(realm: &Path) -> Result<Scenario, Failure> {
     let found = meet(realm, ("db1.keytab", SERVICE), "alice.tickets")?;
@@ -70,6 +72,41 @@ fn another_user(realm: &Path) -> Result<Scenario, Failure> {
     }))
 }
 
+/// The same over datagrams: one socket, the service, and another one that answers in its place.
+fn datagrams(realm: &Path) -> Result<Scenario, Failure> {
+    let started = Instant::now();
+    let keys = [("db1.keytab", SERVICE), ("www.keytab", OTHER)];
+    let [right, wrong] = keys.map(|keys| Peer::start(serving(realm, keys)?));
+    let (right, wrong) = (right?, wrong?);
+    let socket = UdpSocket::bind_with(&asking(realm, "alice.tickets")?, loopback())?;
+    socket.set_read_timeout(Some(PATIENCE));
+    for peer in [&right, &wrong] {
+        socket.set_peer_target_name(peer.address(), name(SERVICE))?;
+    }
+    let is_echoed = exchange(&socket, &right)?;
+    let evidence = socket.query(right.address())?.evidence().cloned();
+    let (is_refused, why) = match socket.send_to(SECRET, wrong.address()) {
+        Err(Error::Handshake { source, .. }) => {
+            let is_it =
+                matches!(source, HandshakeError::Kerberos(KerberosFailure::RefusedByPeer { .. }));
+            (is_it, source.to_string())
+        }
+        Err(error) => return Err(error.into()),
+        Ok(_) => (false, "it was not refused".to_owned()),
+    };
+    drop(socket);
+    let [(kept, got), (other_kept, other_got)] = [right, wrong].map(Peer::finish);
+    let times = kept.times + other_kept.times;
+    Ok(Scenario {
+        name: "datagrams",
+        tried: format!("the same over datagrams, and {OTHER} answers at another address"),
+        is_as_expected: is_echoed && is_refused && (got, other_got, times) == (1, 0, 0),
+        outcome: Outcome::Connected(evidence.map(Box::new)),
+        seen: vec![format!("the other was refused: {why}"), on_the_wire(times)],
+        took: started.elapsed(),
+    })
+}
+
 /// What came of an attempt, on both sides and on the wire.
 struct Found {
     attempt: Attempt,
@@ -91,10 +128,7 @@ impl Found {
             _ => None,
         };
         let (is_it, mut seen) = judge(error);
-        seen.push(match self.secrets {
-            0 => "none of the text was on the wire".to_owned(),
-            _ => "the text was on the wire in clear".to_owned(),
-        });
+        seen.push(on_the_wire(self.secrets));
         Scenario {
             name,
             tried: tried.to_owned(),
@@ -106,16 +140,18 @@ impl Found {
     }
 }
 
+fn on_the_wire(times: usize) -> String {
+    match times {
+        0 => "none of the text was on the wire".to_owned(),
+        _ => "the text was on the wire in clear".to_owned(),
+    }
+}
+
 /// Lets a client with these tickets ask for [`SERVICE`], where a server with these keys answers.
-fn meet(realm: &Path, (keytab, service): (&str, &str), tickets: &str) -> Result<Found, Failure> {
+fn meet(realm: &Path, keys: (&str, &str), tickets: &str) -> Result<Found, Failure> {
     let started = Instant::now();
-    let keytab = realm.join(keytab).display().to_string();
-    let cache = realm.join(tickets).display().to_string();
-    let server: Server = serve(context(&format!(
-        "[kerberos]\nserver = 'require'\nkeytab = '{keytab}'\nservices = ['{service}']\n\
-         [[allow]]\npeers = ['alice@DEMO.EXAMPLE']\n"
-    ))?)?;
-    let client = context(&format!("[kerberos]\nclient = 'require'\ncache = 'FILE:{cache}'\n"))?;
+    let server: Server = serve(serving(realm, keys)?)?;
+    let client = asking(realm, tickets)?;
     let recorder = Recorder::before(server.address())?;
     let attempt = attempt(&client, recorder.address(), &name(SERVICE))?;
     let seen = server.finish()?;
@@ -123,10 +159,25 @@ fn meet(realm: &Path, (keytab, service): (&str, &str), tickets: &str) -> Result<
     Ok(Found { attempt, seen, secrets, started })
 }
 
+/// A server that is this service by the keys in this keytab, and lets alice in.
+fn serving(realm: &Path, (keytab, service): (&str, &str)) -> Result<Context, Failure> {
+    let keytab = realm.join(keytab).display().to_string();
+    context(&format!(
+        "[kerberos]\nserver = 'require'\nkeytab = '{keytab}'\nservices = ['{service}']\n\
+         [[allow]]\npeers = ['alice@DEMO.EXAMPLE']\n"
+    ))
+}
+
+/// A client with these tickets.
+fn asking(realm: &Path, tickets: &str) -> Result<Context, Failure> {
+    let cache = realm.join(tickets).display().to_string();
+    context(&format!("[kerberos]\nclient = 'require'\ncache = 'FILE:{cache}'\n"))
+}
+
 /// Nobody here believes a certificate.
 fn context(text: &str) -> Result<Context, Failure> {
     let limits = "limits = { handshake-timeout-ms = 5000, connect-timeout-ms = 5000 }\n";
     let policy = Policy::parse(&format!("{limits}{text}"), "the demo");
-    let policy = policy.map_err(countersign::Error::from)?.with_trust(TrustRule::default());
+    let policy = policy.map_err(Error::from)?.with_trust(TrustRule::default());
     Ok(Context::builder().policy(policy).build()?)
 }

@@ -1,29 +1,30 @@
 //! An association over libssl.
 
+mod framed;
+
+mod handshake;
+
+mod proof;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use countersign_core::{
-    Admission, Asked, ClientCertificates, Evidence, HandshakeError, Host, Mechanism, SessionId,
-    Timestamp,
-};
-use countersign_tls::{Question, TrustAnchors, verify_peer};
+use countersign_core::{Admission, Asked, HandshakeError, Host, KerberosUse, Timestamp};
+use countersign_tls::{Proven, Question, TrustAnchors, judge_peer_anew};
 use openssl::error::ErrorStack;
-use openssl::ssl::{ErrorCode, Ssl, SslStream, SslVerifyMode, SslVersion};
-use openssl::x509::X509Ref;
-use rustls_pki_types::CertificateDer;
+use openssl::ssl::{ErrorCode, Ssl, SslStream};
 
+use self::framed::Framed;
 use crate::config::Config;
 use crate::engine::{Engine, Moment, Output, SealError};
-use crate::error::{from_openssl, our_side};
+use crate::error::{NO_APPLICATION_PROTOCOL, from_openssl, our_side};
 use crate::gate::Entrant;
-use crate::libssl;
 use crate::queue::Queue;
-use crate::shape;
-use crate::verdict::Verdict;
+use crate::verdict::{self, Verdict};
+use crate::{frame, libssl, shape};
 
 /// A conversation with one peer over libssl (DTLS 1.2).
 ///
@@ -34,6 +35,10 @@ pub struct Association {
     stream: SslStream<Queue>,
     verdict: Verdict,
     asks: Asks,
+    /// What part a proof inside the connection has for us.
+    offer: KerberosUse,
+    /// What there is beside records, from an agreement on a proof on.
+    framed: Option<Box<Framed>>,
     phase: Phase,
     outputs: VecDeque<Output>,
     max_datagram_size: usize,
@@ -51,7 +56,11 @@ enum Asks {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Handshaking,
+    /// The handshake is done, and the proof inside is under way.
+    Proving,
     Secured,
+    /// The proof has failed, and the peer is being told.
+    Refused,
     Over,
 }
 
@@ -77,16 +86,32 @@ thread_local! {
 }
 
 impl Association {
-    /// Starts as the client that asks for a peer.
+    /// Starts as the client that asks for a peer, which proves its name by a certificate or, if both
+    /// want that, by a proof inside the connection.
     ///
     /// # Errors
     ///
-    /// [`HandshakeError::OurSide`] if libssl cannot start.
-    pub fn client(config: &Config, asked: Asked, now: Moment) -> Result<Self, HandshakeError> {
+    /// [`HandshakeError::OurSide`] if libssl cannot start, or if a proof is to be offered to a peer
+    /// without a name.
+    pub fn client(
+        config: &Config,
+        asked: Asked,
+        offer: KerberosUse,
+        now: Moment,
+    ) -> Result<Self, HandshakeError> {
+        let question = match (offer, &asked) {
+            (KerberosUse::Off, _) => Question::IsServer(asked.clone()),
+            (_, Asked::Name { .. }) => Question::MayBeServer(asked.clone()),
+            _ => {
+                let what = "a proof was to be offered to a peer without a name".to_owned();
+                return Err(HandshakeError::OurSide { what });
+            }
+        };
         let verdict = Verdict::new(config.anchors().clone());
-        verdict.ask(Question::IsServer(asked.clone()));
-        let stream = client_stream(config, &asked, &verdict).map_err(|errors| our_side(&errors))?;
-        let mut it = Self::new(config, stream, verdict, Asks::Client(asked));
+        verdict.ask(question, offer);
+        let stream = client_stream(config, &asked, offer, &verdict);
+        let stream = stream.map_err(|errors| our_side(&errors))?;
+        let mut it = Self::new(config, stream, verdict, Asks::Client(asked), offer);
         it.advance(now);
         Ok(it)
     }
@@ -100,22 +125,30 @@ impl Association {
         now: Moment,
     ) -> Self {
         let Entrant { mut stream, verdict, .. } = entrant;
-        verdict.ask(Question::MayConnect(admission.clone(), peer));
-        libssl::settings(&mut stream).set_verify(match admission.demand() {
-            ClientCertificates::None => SslVerifyMode::NONE,
-            ClientCertificates::Request => SslVerifyMode::PEER,
-            _ => SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT,
-        });
-        let mut it = Self::new(config, stream, verdict, Asks::Server(admission));
+        let offer = match admission.kerberos() {
+            KerberosUse::Prefer if !config.proves_by_certificate() => KerberosUse::Require,
+            offer => offer,
+        };
+        verdict.ask(Question::MayConnect(admission.clone(), peer), offer);
+        libssl::settings(&mut stream).set_verify(verdict::verify_mode(admission.demand()));
+        let mut it = Self::new(config, stream, verdict, Asks::Server(admission), offer);
         it.advance(now);
         it
     }
 
-    fn new(config: &Config, stream: SslStream<Queue>, verdict: Verdict, asks: Asks) -> Self {
+    fn new(
+        config: &Config,
+        stream: SslStream<Queue>,
+        verdict: Verdict,
+        asks: Asks,
+        offer: KerberosUse,
+    ) -> Self {
         Self {
             stream,
             verdict,
             asks,
+            offer,
+            framed: None,
             phase: Phase::Handshaking,
             outputs: VecDeque::new(),
             max_datagram_size: usize::from(config.mtu()).saturating_sub(OVERHEAD).min(RECORD),
@@ -135,37 +168,44 @@ impl Association {
         if self.phase == Phase::Handshaking {
             self.verdict.set_now(now.time);
             let result = self.stream.do_handshake();
-            self.collect();
+            // The hello of a client arrives whole, so it is known what it offers.
+            let goes_on = result.as_ref().err().is_none_or(is_starved);
+            if let (true, Err(error)) = (goes_on, self.check_offer()) {
+                return self.turn_away(error);
+            }
             match result {
-                Ok(()) => match self.evidence(now) {
-                    Ok(evidence) => {
-                        self.phase = Phase::Secured;
-                        self.outputs.push_back(Output::Secured(Box::new(evidence)));
+                Ok(()) => {
+                    self.collect();
+                    if let Err(error) = self.leave_handshake(now) {
+                        return self.abandon(error);
                     }
-                    Err(error) => return self.abandon(error),
-                },
-                Err(error) if is_starved(&error) => return,
+                }
+                Err(error) if is_starved(&error) => return self.collect(),
                 Err(error) => return self.fail(error.ssl_error()),
             }
         }
-        if self.phase == Phase::Secured {
+        if self.phase != Phase::Over {
             // Records that came before their time wait in libssl.
-            self.open(Records::Several);
+            self.open(Records::Several, now);
         }
     }
 
     /// Takes the plaintext of what has arrived.
-    fn open(&mut self, records: Records) {
-        PLAIN.with_borrow_mut(|plain| self.open_into(plain, records));
+    fn open(&mut self, records: Records, now: Moment) {
+        PLAIN.with_borrow_mut(|plain| self.open_into(plain, records, now));
         self.collect();
     }
 
-    fn open_into(&mut self, plain: &mut [u8], records: Records) {
-        loop {
+    fn open_into(&mut self, plain: &mut [u8], records: Records, now: Moment) {
+        while self.phase != Phase::Over {
             match self.stream.ssl_read(plain) {
                 Ok(count) => {
-                    let datagram = plain.get(..count).unwrap_or_default().to_vec();
-                    self.outputs.push_back(Output::Deliver(datagram));
+                    let datagram = plain.get(..count).unwrap_or_default();
+                    if self.framed.is_some() {
+                        self.handle_frame(datagram, now);
+                    } else {
+                        self.outputs.push_back(Output::Deliver(datagram.to_vec()));
+                    }
                     if records == Records::One {
                         return;
                     }
@@ -181,6 +221,21 @@ impl Association {
         }
     }
 
+    /// Protects one record's plaintext.
+    fn write(&mut self, plain: &[u8]) -> Result<(), SealError> {
+        self.sealed += u64::try_from(plain.len() + OVERHEAD).unwrap_or(u64::MAX);
+        if self.sealed > KEY_LIFE {
+            self.close();
+            return Err(SealError::NoKeys);
+        }
+        let result = self.stream.ssl_write(plain);
+        self.collect();
+        result.map(|_| ()).map_err(|error| {
+            self.fail(error.ssl_error());
+            SealError::NoKeys
+        })
+    }
+
     /// Takes what libssl wants to have sent.
     fn collect(&mut self) {
         while let Some(datagram) = self.stream.get_mut().leave() {
@@ -189,9 +244,23 @@ impl Association {
     }
 
     fn fail(&mut self, errors: Option<&ErrorStack>) {
-        self.collect();
         let refusal = self.verdict.refusal().filter(|_| self.phase == Phase::Handshaking);
+        if let Some(error @ HandshakeError::KerberosRequired) = refusal {
+            return self.turn_away(error);
+        }
+        self.collect();
         self.end(Err(refusal.unwrap_or_else(|| from_openssl(errors))));
+    }
+
+    /// Ends a handshake with a peer that takes no part in Kerberos; libssl has no alert for that
+    /// where we find it out.
+    fn turn_away(&mut self, error: HandshakeError) {
+        let unsent = self.stream.get_mut().leave();
+        let alert =
+            unsent.and_then(|unsent| shape::alert_instead_of(&unsent, NO_APPLICATION_PROTOCOL));
+        self.stream.get_mut().clear();
+        self.outputs.extend(alert.map(Output::Transmit));
+        self.end(Err(error));
     }
 
     /// Ends a handshake that libssl thinks good and we do not.
@@ -207,51 +276,6 @@ impl Association {
             self.outputs.push_back(Output::Closed(how));
         }
     }
-
-    /// Puts together what holds now, and holds it to every condition once more.
-    fn evidence(&self, now: Moment) -> Result<Evidence, HandshakeError> {
-        let ssl = self.stream.ssl();
-        let missing = |what: &str| HandshakeError::OurSide { what: format!("no {what}") };
-        if ssl.version2() != Some(SslVersion::DTLS1_2) || ssl.session_reused() {
-            return Err(missing("new session of DTLS 1.2"));
-        }
-        if ssl.extms_support() != Some(true) {
-            let what = "the peer has no extended master secret (RFC 7627)".to_owned();
-            return Err(HandshakeError::NothingShared { what });
-        }
-        let suite = ssl.current_cipher().and_then(|cipher| cipher.standard_name());
-        let suite = suite.ok_or_else(|| missing("cipher suite"))?.to_owned();
-        let group = libssl::negotiated_group(&self.stream).map_or("ECDHE", group_name).to_owned();
-        let mut session = [0; 16];
-        let label = std::str::from_utf8(SessionId::EXPORTER_LABEL).unwrap_or_default();
-        ssl.export_keying_material(&mut session, label, None)
-            .map_err(|errors| our_side(&errors))?;
-        let session = SessionId::from_exported(session);
-        let evidence = Evidence::new(Mechanism::Dtls12, suite, group, session, now.time);
-
-        match (&self.asks, self.verdict.found()) {
-            (_, Some(Err(refusal))) => Err(refusal),
-            (Asks::Client(asked), Some(Ok(answer))) => {
-                let asked = match asked {
-                    Asked::Name { name, .. } => Some(name.clone()),
-                    _ => None,
-                };
-                Ok(evidence.with_peer(asked, answer.names, Some(answer.expires)))
-            }
-            (Asks::Client(_), None) => Err(missing("verified server")),
-            (Asks::Server(_), Some(Ok(answer))) => {
-                Ok(evidence.with_peer(None, answer.names, Some(answer.expires)))
-            }
-            (Asks::Server(admission), None) if admission.admits_anonymous() => {
-                // A certificate that nobody looked at is no certificate.
-                match ssl.peer_certificate() {
-                    None => Ok(evidence),
-                    Some(_) => Err(missing("verified client")),
-                }
-            }
-            (Asks::Server(_), None) => Err(HandshakeError::NoCertificate),
-        }
-    }
 }
 
 impl Engine for Association {
@@ -262,16 +286,20 @@ impl Engine for Association {
                 self.stream.get_mut().arrive(datagram);
                 self.advance(now);
             }
-            Phase::Secured => {
+            Phase::Proving | Phase::Secured | Phase::Refused => {
                 self.stream.get_mut().arrive(datagram);
                 let is_one = shape::is_one_record(datagram);
-                self.open(if is_one { Records::One } else { Records::Several });
+                self.open(if is_one { Records::One } else { Records::Several }, now);
             }
         }
     }
 
     fn handle_timeout(&mut self, now: Moment) {
         if self.phase != Phase::Handshaking {
+            if let Some(framed) = &mut self.framed {
+                framed.outbound.handle_timeout(now.instant);
+                self.send_parts(now);
+            }
             return;
         }
         match libssl::handle_timeout(&mut self.stream) {
@@ -290,34 +318,71 @@ impl Engine for Association {
         if plain.is_empty() || plain.len() > self.max_datagram_size {
             return Err(SealError::Size);
         }
-        self.sealed += u64::try_from(plain.len() + OVERHEAD).unwrap_or(u64::MAX);
-        if self.sealed > KEY_LIFE {
-            self.close();
-            return Err(SealError::NoKeys);
+        if self.framed.is_none() {
+            return self.write(plain);
         }
-        let result = self.stream.ssl_write(plain);
-        self.collect();
-        result.map(|_| ()).map_err(|error| {
-            self.fail(error.ssl_error());
-            SealError::NoKeys
+        PLAIN.with_borrow_mut(|room| match room.get_mut(..=plain.len()) {
+            Some(room) => {
+                if let Some((kind, datagram)) = room.split_first_mut() {
+                    *kind = frame::DATA;
+                    datagram.copy_from_slice(plain);
+                }
+                self.write(room)
+            }
+            None => Err(SealError::Size),
         })
     }
 
     fn close(&mut self) {
-        if self.phase == Phase::Secured {
+        if matches!(self.phase, Phase::Proving | Phase::Secured | Phase::Refused) {
             let _told = self.stream.shutdown();
             self.collect();
         }
         self.end(Ok(()));
     }
 
+    fn proof_input(&self) -> &[u8] {
+        match (&self.framed, self.phase) {
+            (Some(framed), Phase::Proving) => framed.inbound.ready(),
+            _ => &[],
+        }
+    }
+
+    fn consume_proof(&mut self, count: usize) {
+        if let (Some(framed), Phase::Proving) = (&mut self.framed, self.phase) {
+            framed.inbound.consume(count);
+        }
+    }
+
+    fn seal_proof(&mut self, bytes: &[u8], now: Moment) -> usize {
+        self.deliver_proof(bytes, now)
+    }
+
+    fn would_admit(&self, proven: &Proven, now: Moment) -> Result<(), HandshakeError> {
+        self.joined(proven.clone(), now).map(drop)
+    }
+
+    fn conclude(&mut self, proven: Proven, now: Moment) -> Result<(), HandshakeError> {
+        self.conclude_proof(proven, now)
+    }
+
+    fn refuse(&mut self, now: Moment) {
+        self.refuse_proof(now);
+    }
+
+    fn owes_proof(&self) -> bool {
+        self.framed.as_ref().is_some_and(|framed| !framed.outbound.is_empty())
+    }
+
     fn poll(&mut self, now: Moment) -> Output {
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
-        // Once secured, libssl repeats its last flight when it is asked for it.
+        // Once that is done, libssl repeats its last flight when it is asked for it.
         let left = (self.phase == Phase::Handshaking).then(|| libssl::timeout(&self.stream));
-        Output::Wait(left.flatten().map(|left| now.instant + left))
+        let parts = self.framed.as_ref().filter(|_| self.phase != Phase::Over);
+        let parts = parts.and_then(|framed| framed.outbound.due());
+        Output::Wait(first(left.flatten().map(|left| now.instant + left), parts))
     }
 
     fn judge_anew(
@@ -326,28 +391,9 @@ impl Engine for Association {
         anchors: &TrustAnchors,
         now: Timestamp,
     ) -> Result<(), HandshakeError> {
-        let ssl = self.stream.ssl();
-        let der = |one: &X509Ref| {
-            let der = one.to_der().map(CertificateDer::from);
-            der.map_err(|errors| our_side(&errors))
-        };
-        let Some(leaf) = ssl.peer_certificate() else {
-            return match question {
-                Question::MayConnect(admission, _) if admission.admits_anonymous() => Ok(()),
-                _ => Err(HandshakeError::NoCertificate),
-            };
-        };
-        let leaf = der(&leaf)?;
-        // A client's view of the chain begins with the leaf, a server's does not.
-        let rest = ssl.peer_cert_chain().into_iter().flatten().map(der);
-        let mut chain = vec![leaf];
-        for issuer in rest {
-            let issuer = issuer?;
-            if Some(&issuer) != chain.first() {
-                chain.push(issuer);
-            }
-        }
-        verify_peer(anchors, &chain, question, now).map(|_| ())
+        let chain = handshake::chain(self.stream.ssl())?;
+        let proven = self.framed.as_ref().and_then(|framed| framed.proven.as_deref());
+        judge_peer_anew(&chain, proven, question, anchors, now)
     }
 
     fn max_datagram_size(&self) -> usize {
@@ -367,11 +413,15 @@ impl std::fmt::Debug for Association {
 fn client_stream(
     config: &Config,
     asked: &Asked,
+    offer: KerberosUse,
     verdict: &Verdict,
 ) -> Result<SslStream<Queue>, ErrorStack> {
     let mut ssl = Ssl::new(config.client())?;
     ssl.set_connect_state();
     ssl.set_mtu(u32::from(config.mtu()))?;
+    if offer != KerberosUse::Off {
+        ssl.set_alpn_protos(&verdict::proof_protocols())?;
+    }
     libssl::set_backoff(&mut ssl);
     verdict.judge_peer_of(&mut ssl);
     if let Asked::Name { name, .. } = asked
@@ -387,16 +437,6 @@ fn client_stream(
 fn is_starved(error: &openssl::ssl::Error) -> bool {
     error.code() == ErrorCode::WANT_READ
         || (error.code() == ErrorCode::SYSCALL && error.ssl_error().is_none())
-}
-
-/// Returns a group by its registered name, from its number in libssl.
-fn group_name(number: i32) -> &'static str {
-    match number {
-        415 => "secp256r1",
-        715 => "secp384r1",
-        1034 => "X25519",
-        _ => "ECDHE",
-    }
 }
 
 /// The moment that is due first.

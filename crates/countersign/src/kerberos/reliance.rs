@@ -1,0 +1,48 @@
+//! Whether what a peer has proved still counts, where rules have changed since.
+
+use crate::core::{
+    Evidence, HandshakeError, KerberosFailure, KerberosRule, KerberosUse, PeerName, Proof,
+};
+
+/// Decides whether a peer that has proved itself, by a ticket or without one, would count under
+/// these rules; `relied_on` is what they say of the part that we play.
+///
+/// # Errors
+///
+/// Why it would not.
+pub(crate) fn still_counts(
+    evidence: &Evidence,
+    rule: &KerberosRule,
+    relied_on: KerberosUse,
+) -> Result<(), HandshakeError> {
+    let by_ticket = evidence.names().iter().find(|it| it.proof() == Proof::KerberosTicket);
+    match (by_ticket, relied_on) {
+        (Some(ticket), _) => check_ticket(ticket.name(), rule, relied_on),
+        (None, KerberosUse::Require) => Err(HandshakeError::KerberosRequired),
+        (None, _) => Ok(()),
+    }
+}
+
+/// Decides whether a ticket of this principal would count.
+fn check_ticket(
+    principal: &PeerName,
+    rule: &KerberosRule,
+    relied_on: KerberosUse,
+) -> Result<(), HandshakeError> {
+    if relied_on == KerberosUse::Off {
+        let what = "Kerberos, which is off by now".to_owned();
+        return Err(HandshakeError::NothingShared { what });
+    }
+    let realm = match principal {
+        PeerName::Service(name) => name.realm(),
+        PeerName::User(name) => Some(name.realm()),
+        _ => None,
+    };
+    match (&rule.realms, realm) {
+        (Some(realms), Some(realm)) if !realms.iter().any(|it| it == realm) => {
+            let (realm, allowed) = (realm.to_owned(), realms.join(", "));
+            Err(KerberosFailure::RealmNotAllowed { realm, allowed }.into())
+        }
+        _ => Ok(()),
+    }
+}
