@@ -13,7 +13,9 @@ use super::{
     IdentityRule, KerberosRule, KerberosUse, PartialLimits, Policy, PolicyError, Requirements,
     Target, TrustRule,
 };
-use crate::{PeerName, PeerPattern, Proof, ServiceName, Sid, TargetTable};
+use crate::{
+    EncryptionRule, EncryptionType, PeerName, PeerPattern, Proof, ServiceName, Sid, TargetTable,
+};
 
 /// Reads policy text.
 pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
@@ -199,6 +201,8 @@ struct KerberosText {
     principal: Option<String>,
     realms: Option<Vec<String>>,
     delegate: Option<bool>,
+    encryption_types: Option<Vec<Parsed<EncryptionType>>>,
+    danger_allow_rc4: Option<bool>,
 }
 
 impl KerberosText {
@@ -212,6 +216,19 @@ impl KerberosText {
         if self.realms.as_ref().is_some_and(|realms| realms.iter().any(|it| !is_realm(it))) {
             return Err("[kerberos] has a realm with a character that no realm has");
         }
+        let listed = self.encryption_types.map(unwrap);
+        let allows_rc4 = self.danger_allow_rc4.unwrap_or(false);
+        for it in listed.iter().flatten() {
+            if *it == EncryptionType::RC4 && !allows_rc4 {
+                return Err("[kerberos] lists RC4, which takes danger-allow-rc4 = true beside it");
+            }
+            if *it != EncryptionType::RC4 && it.is_weak() {
+                return Err("[kerberos] lists an encryption type that is broken");
+            }
+        }
+        if listed.as_ref().is_some_and(Vec::is_empty) {
+            return Err("[kerberos] has encryption-types with none in it");
+        }
         Ok(KerberosRule {
             client: self.client.map(KerberosUse::from),
             server: self.server.map(KerberosUse::from),
@@ -222,6 +239,7 @@ impl KerberosText {
             principal: self.principal,
             realms: self.realms,
             delegate: self.delegate,
+            encryption: EncryptionRule::new(listed, self.danger_allow_rc4),
         })
     }
 }

@@ -9,7 +9,9 @@ use countersign_kerberos::{
 use countersign_tls::{Engine, ProofBinding, Proven};
 
 use crate::clock;
-use crate::core::{HandshakeError, KerberosRule, Proof, ProvedPeer, ServiceName, Timestamp};
+use crate::core::{
+    HandshakeError, KerberosRule, PeerName, Proof, ProvedPeer, ServiceName, Timestamp,
+};
 
 /// What one side of a connection brings to a proof.
 #[derive(Clone, Debug)]
@@ -22,7 +24,7 @@ pub(crate) enum Party {
 
 /// Returns what a policy demands of a proof.
 pub(crate) fn terms(rule: &KerberosRule) -> Terms {
-    let mut terms = Terms::default();
+    let mut terms = Terms::default().with_encryption(rule.encryption.clone());
     if let Some(realms) = &rule.realms {
         terms.realms = Realms::Listed(realms.clone());
     }
@@ -141,9 +143,9 @@ impl ProofUnderWay {
     /// Turns a client away as soon as its ticket has been judged, if no rule would let it in: later
     /// it could not be told any more.
     fn screen(&mut self, engine: &mut Engine) -> Result<(), HandshakeError> {
-        let Some(proved) = self.exchange.unconfirmed() else { return Ok(()) };
-        let verdict = proven(proved);
-        let verdict = verdict.and_then(|proven| engine.would_admit(&proven, clock::now()));
+        let Some(ticket) = self.exchange.unconfirmed() else { return Ok(()) };
+        let verdict = named(ticket.peer(), ticket.principal());
+        let verdict = verdict.and_then(|name| engine.would_admit(name, ticket.groups()));
         verdict.map_err(|error| {
             self.exchange.turn_away();
             self.exchange.transmit(&mut self.outbound);
@@ -166,14 +168,19 @@ impl ProofUnderWay {
 /// States what a ticket and its confirmation have proved: the one place that vouches for peers by
 /// Kerberos.
 fn proven(proved: &Proved) -> Result<Proven, HandshakeError> {
-    let Some(name) = proved.peer() else {
-        let peer = proved.principal().to_owned();
-        let why = "its principal is none that a rule could name".to_owned();
-        return Err(HandshakeError::NotAllowed { peer, why });
-    };
+    let name = named(proved.peer(), proved.principal())?;
     let until = |left: Duration| Timestamp::from_secs(clock::now().as_secs() + left.as_secs());
     let name = ProvedPeer::vouch(name.clone(), Proof::KerberosTicket);
     let mut proven = Proven::new(name, proved.remaining().map(until));
     proven.groups = proved.groups().to_vec();
+    proven.encryption = Some(proved.encryption());
     Ok(proven)
+}
+
+/// Returns the name that a principal is, if it is one.
+fn named<'a>(name: Option<&'a PeerName>, principal: &str) -> Result<&'a PeerName, HandshakeError> {
+    name.ok_or_else(|| HandshakeError::NotAllowed {
+        peer: principal.to_owned(),
+        why: "its principal is none that a rule could name".to_owned(),
+    })
 }

@@ -113,7 +113,15 @@ pub(super) fn still_welcome(
     let rule = policy.kerberos();
     let relied_on = if engine.is_client() { rule.client } else { rule.server };
     match (by_ticket, relied_on.unwrap_or_default()) {
-        (Some(ticket), _) => check_ticket(ticket.name(), rule, relied_on.unwrap_or_default())?,
+        (Some(ticket), _) => {
+            check_ticket(ticket.name(), rule, relied_on.unwrap_or_default())?;
+            // A server's own name is not in the evidence.
+            let service = match engine.is_client() {
+                true => ticket.name().to_string(),
+                false => "this service".to_owned(),
+            };
+            check_encryption(service, evidence, rule)?;
+        }
         (None, KerberosUse::Require) => return Err(HandshakeError::KerberosRequired),
         (None, _) => {}
     }
@@ -141,5 +149,20 @@ fn check_ticket(
             Err(KerberosFailure::RealmNotAllowed { realm, allowed }.into())
         }
         _ => Ok(()),
+    }
+}
+
+/// Decides whether a ticket for the service that is encrypted as this one would count.
+fn check_encryption(
+    service: String,
+    evidence: &Evidence,
+    rule: &KerberosRule,
+) -> Result<(), HandshakeError> {
+    match evidence.ticket_encryption().and_then(|found| found.unfit(&rule.encryption)) {
+        None => Ok(()),
+        Some((what, used)) => {
+            let accepted = rule.encryption.clone();
+            Err(KerberosFailure::WeakEncryption { what, service, used, accepted }.into())
+        }
     }
 }

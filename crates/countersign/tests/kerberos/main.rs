@@ -3,6 +3,7 @@
 
 mod accounts;
 mod adversary;
+mod encryption;
 mod middle;
 mod proofs;
 mod proxied;
