@@ -370,7 +370,7 @@ impl Sources {
             // one; nobody has to believe it.
             None if policy.kerberos().server.unwrap_or_default() != KerberosUse::Off => {
                 let nobody = identity::throw_away_credential()?;
-                Some(ServerConfig::for_proofs_only(&anchors, &nobody))
+                Some(ServerConfig::for_proofs_only(&nobody))
             }
             None => None,
         };

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod adversary;
+mod both;
 mod encryption;
 mod middle;
 mod proofs;
