@@ -207,3 +207,25 @@ fn a_later_file_cannot_loosen_kerberos() {
     let none = Policy::parse(host, "h").unwrap().overlay(strangers);
     assert_eq!(none.kerberos().realms, Some(Vec::new()), "nobody, which is not the default");
 }
+
+#[test]
+fn who_says_whom_not_to_believe_believes_the_others() {
+    let check = |text: &str, store, system| {
+        let trust = Policy::parse(&format!("[trust]\n{text}\n"), "p").unwrap().trust();
+        assert_eq!((trust.store, trust.system), (store, system), "{text}");
+    };
+    check("system = false", true, false);
+    check("store = false", false, true);
+    check("system = true", false, true);
+    check("store = true", true, false);
+    check("anchors = ['ca.pem']", false, false);
+    check("anchors = ['ca.pem']\nsystem = false", false, false);
+    check("anchors = ['ca.pem']\nstore = true", true, false);
+    // In so many words.
+    check("store = false\nsystem = false", false, false);
+    let default = Policy::default().trust();
+    assert!(default.store && default.system);
+    for nobody in ["[trust]\n", "[trust]\nanchors = []\n"] {
+        refused(nobody, "p, line 1, column 1: [trust] names nobody to believe");
+    }
+}

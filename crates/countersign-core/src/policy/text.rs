@@ -70,6 +70,13 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
             })
         }
     };
+    let trust = match file.trust {
+        None => None,
+        Some(trust) => {
+            let offset = trust.span().start;
+            Some(trust.into_inner().into_rule().map_err(|what| at(offset, what.to_owned()))?)
+        }
+    };
     let kerberos = match file.kerberos {
         None => KerberosRule::default(),
         Some(kerberos) => {
@@ -79,11 +86,7 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
     };
     Ok(Policy {
         identity,
-        trust: file.trust.map(|trust| TrustRule {
-            anchors: trust.anchors,
-            store: trust.store,
-            system: trust.system,
-        }),
+        trust,
         default_is_ipsec: file.protocol.default.map(|word| matches!(word, Protocol::Ipsec)),
         danger_allow_tls12: file.tls.danger_allow_tls12,
         client_certificates: file.server.client_certificates.map(|word| match word {
@@ -116,7 +119,7 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
     identity: Option<toml::Spanned<IdentityText>>,
-    trust: Option<TrustText>,
+    trust: Option<toml::Spanned<TrustText>>,
     #[serde(default)]
     protocol: ProtocolText,
     #[serde(default)]
@@ -149,10 +152,24 @@ struct IdentityText {
 struct TrustText {
     #[serde(default)]
     anchors: Vec<PathBuf>,
-    #[serde(default)]
-    store: bool,
-    #[serde(default)]
-    system: bool,
+    store: Option<bool>,
+    system: Option<bool>,
+}
+
+impl TrustText {
+    /// Who says whom to believe believes nobody else. Who only says whom not to believe goes on with
+    /// the others that hold by default.
+    fn into_rule(self) -> Result<TrustRule, &'static str> {
+        let Self { anchors, store, system } = self;
+        let names_somebody = !anchors.is_empty() || store == Some(true) || system == Some(true);
+        if !names_somebody && store.is_none() && system.is_none() {
+            return Err("[trust] names nobody to believe; if certificates are to prove nothing, \
+                        write store = false and system = false");
+        }
+        let others = !names_somebody;
+        let (store, system) = (store.unwrap_or(others), system.unwrap_or(others));
+        Ok(TrustRule { anchors, store, system })
+    }
 }
 
 #[derive(Default, serde::Deserialize)]

@@ -140,7 +140,7 @@ fn without_a_certificate_a_ticket_does_where_the_servers_does_not() {
     // Nor does one that is good get to see it.
     let good = scene.server_shows(&SERVER);
     let plain = Engine::client(&config, good.asked(), now()).unwrap();
-    let server = Prover::new(good.clone().server_policy("").server(), Conduct::Silent);
+    let server = Prover::new(good.server_policy("").server(), Conduct::Silent);
     let plain = Prover::new(plain, Conduct::Silent);
     let ending = Pair::new(plain, server, now()).handshake();
     ending.client.unwrap();

@@ -97,11 +97,6 @@ impl KerberosFiles {
         keys.check_encryption(&self.rule.encryption)?;
         Ok(self.server.get_or_init(|| keys).clone())
     }
-
-    /// Returns whether a server uses its keys.
-    pub(crate) fn is_serving(&self) -> bool {
-        self.server.get().is_some()
-    }
 }
 
 /// Returns the keytab that a server of this policy reads, if it is a file and there is a server.
