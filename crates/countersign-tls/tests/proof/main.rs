@@ -2,6 +2,7 @@
 //! passes before they are concluded. The proof itself is a stand-in; who is in the middle is not.
 
 mod prover;
+mod second_greeting;
 
 use std::sync::LazyLock;
 
