@@ -91,7 +91,10 @@ impl Begin {
         // Before it leaves: whoever has such a ticket can try passwords on it.
         let InClear { ticket, session_key } = in_clear;
         let so_far = TicketEncryption { ticket, session_key, subkey: session_key };
-        self.terms.demand_encryption(&principal, so_far)?;
+        self.terms.demand_encryption(&principal, so_far).inspect_err(|_| {
+            // The KDC may know a better key by the next time.
+            self.credential.forget(&held);
+        })?;
         let begun = Begun {
             context,
             credential: self.credential,
@@ -131,6 +134,7 @@ impl Begun {
             KerberosRefusal::NotInKeytab
                 | KerberosRefusal::TicketExpired
                 | KerberosRefusal::TicketOutdated
+                | KerberosRefusal::WeakEncryption
                 | KerberosRefusal::WrongKey
         ) {
             self.credential.forget(&self.held);

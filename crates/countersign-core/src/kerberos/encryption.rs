@@ -61,6 +61,13 @@ impl EncryptionType {
         self.0
     }
 
+    /// Returns the strongest of some, if there is one. Of those that are weaker than RC4 it is any.
+    pub fn strongest(of: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let rank =
+            |it: &Self| Self::STRONG.iter().chain([&Self::RC4]).position(|known| known == it);
+        of.into_iter().min_by_key(|it| rank(it).unwrap_or(usize::MAX))
+    }
+
     /// Returns whether it is broken, or nobody can say that it is not: DES, triple DES and RC4
     /// (RFC 6649, RFC 8429), and whatever has no name here.
     pub fn is_weak(self) -> bool {
@@ -233,6 +240,11 @@ mod tests {
         let odd = EncryptionType::from_number(511);
         assert_eq!(odd.to_string(), "encryption type 511");
         assert!(odd.is_weak());
+        let best = |names: &[&str]| EncryptionType::strongest(types(names));
+        assert_eq!(best(&["des3-cbc-sha1", "arcfour-hmac"]), Some(EncryptionType::RC4));
+        let sound = ["arcfour-hmac", "camellia128-cts", "aes128-sha1", "aes256-sha1"];
+        assert_eq!(best(&sound), Some(EncryptionType::AES256_SHA1));
+        assert_eq!(best(&[]), None);
         assert!("rot13".parse::<EncryptionType>().is_err());
         assert!("AES256-CTS".parse::<EncryptionType>().is_err(), "as krb5.conf writes them");
     }

@@ -102,11 +102,12 @@ impl AcceptorCredential {
                 key.encryption.parse().unwrap_or_else(|_| EncryptionType::from_number(0))
             });
             let kinds: Vec<EncryptionType> = kinds.collect();
-            if let (Some(used), false) = (kinds.first(), kinds.iter().any(|it| rule.accepts(*it))) {
+            let is_fit = kinds.iter().any(|it| rule.accepts(*it));
+            if let (Some(used), false) = (EncryptionType::strongest(kinds), is_fit) {
                 return Err(KerberosFailure::WeakEncryption {
                     what: Encrypted::Keytab,
                     service: own.principal.clone(),
-                    used: *used,
+                    used,
                     accepted: rule.clone(),
                 });
             }

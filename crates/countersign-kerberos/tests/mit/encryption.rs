@@ -152,3 +152,29 @@ fn keys_that_no_ticket_may_be_made_with_are_seen_when_the_server_starts() {
         one.check_encryption(&strict).unwrap();
     });
 }
+
+/// Whose tickets are kept in memory for hours must not go on with one that the KDC would no longer
+/// give.
+#[test]
+fn a_weak_ticket_is_not_kept() {
+    in_own_realm(fill, |realm| {
+        let keytab = realm.file("alice.client.keytab");
+        let alice = InitiatorCredential::client_keytab(&keytab, "alice");
+        let met = |client: Terms, server: Terms| {
+            let client = Exchange::initiate(&service(OLD), alice.clone(), channel(1), client);
+            talk(client, Exchange::accept(keys(realm, "old"), channel(1), server))
+        };
+        let failure = met(Terms::default(), lax()).client.unwrap_err();
+        check!(failure, KerberosFailure::WeakEncryption { .. }, "arcfour-hmac");
+        // The server is the one who refuses.
+        let failure = met(lax(), Terms::default()).client.unwrap_err();
+        check!(failure, KerberosFailure::RefusedByPeer { .. }, "how the ticket is encrypted");
+        realm.administer(&format!(
+            "delstr {OLD} session_enctypes\ncpw -randkey -e aes256-cts:normal {OLD}\n"
+        ));
+        std::fs::remove_file(realm.path("old")).unwrap();
+        realm.keytab("old", &[OLD]);
+        let found = met(Terms::default(), Terms::default()).client.unwrap().encryption();
+        assert_eq!((found.ticket, found.session_key), (AES, AES));
+    });
+}

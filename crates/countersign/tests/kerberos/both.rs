@@ -135,6 +135,28 @@ fn a_non_blocking_client_comes_back_too() {
     });
 }
 
+#[test]
+fn a_client_on_tokio_comes_back_too() {
+    use countersign::tokio::TcpStream;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    in_realm(|realm| {
+        let server = unbelieved(realm, "");
+        let client = showing(&asking(realm, "alice", "client = 'prefer'\n"), &laptop());
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let name = SERVICE.parse().unwrap();
+            let mut stream = TcpStream::connect_with(&client, server.address, &name).await.unwrap();
+            stream.write_all(b"hello").await.unwrap();
+            let mut back = [0; 5];
+            stream.read_exact(&mut back).await.unwrap();
+            assert_eq!(&back, b"hello");
+        });
+        server.saw().unwrap_err();
+        assert_eq!(peer(&server.saw().unwrap()), "alice@EXAMPLE.TEST by Kerberos ticket");
+    });
+}
+
 /// Takes whatever certificate a client shows.
 #[derive(Debug)]
 struct Curious;
