@@ -5,7 +5,7 @@ use std::sync::Arc;
 use countersign_core::{Policy, Timestamp};
 use rustls::SupportedProtocolVersion;
 use rustls::client::{Resumption, Tls12Resumption};
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{NoServerSessionStorage, WantsServerCert};
 use rustls::sign::SingleCertAndKey;
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
@@ -66,6 +66,21 @@ impl ClientConfig {
         }
         Self { is_lax, plain: Arc::new(plain), proving: Arc::new(proving), resumes }
     }
+
+    /// Returns the same for clients that show no certificate, whoever asks for one: for a second
+    /// connection after [`HandshakeError::CertificateWithheld`](countersign_core::HandshakeError).
+    #[must_use]
+    pub fn without_certificate(&self) -> Self {
+        let bare = |config: &Arc<rustls::ClientConfig>| {
+            let mut config = rustls::ClientConfig::clone(config);
+            config.client_auth_cert_resolver = withhold::nothing();
+            // A session of ours with the certificate would tell the server who we are.
+            config.resumption = Resumption::disabled();
+            Arc::new(config)
+        };
+        let (plain, proving) = (bare(&self.plain), bare(&self.proving));
+        Self { is_lax: self.is_lax, plain, proving, resumes: None }
+    }
 }
 
 /// What all connections to a listener of one generation share.
@@ -89,28 +104,35 @@ impl ServerConfig {
     /// Never: the provider supports the versions asked for.
     pub fn new(policy: &Policy, anchors: &TrustAnchors, credential: &Credential) -> Self {
         let verifier = Arc::new(Verifier::new(anchors.clone()));
-        let mut plain = server(server_builder(versions(policy)), &verifier, credential);
+        let plain = server_builder(versions(policy)).with_client_cert_verifier(verifier.clone());
+        let mut plain = server(plain, credential);
+        let proving = server_builder(TLS13_ONLY).with_client_cert_verifier(verifier.clone());
         let resumes = policy.resumes().then_some(verifier);
         if let Some(verifier) = &resumes {
             plain.ticketer = Arc::new(Ticketer::new(verifier.clone()));
             plain.send_tls13_tickets = TICKETS;
         }
-        let plain = Some(Arc::new(plain));
-        let is_lax = policy.allows_tls12();
-        Self { is_lax, plain, resumes, ..Self::for_proofs_only(anchors, credential) }
+        Self {
+            is_lax: policy.allows_tls12(),
+            plain: Some(Arc::new(plain)),
+            proving: Arc::new(proves(server(proving, credential))),
+            resumes,
+        }
     }
 
     /// Builds it for a server that has no certificate whose name anyone would believe: clients that
     /// do not offer a proof inside the connection are refused.
     ///
+    /// It asks nobody for a certificate: who shows his to a server that has not proved its name tells
+    /// a stranger who he is, and clients of ours would rather end the connection.
+    ///
     /// # Panics
     ///
     /// Never: the provider supports TLS 1.3.
-    pub fn for_proofs_only(anchors: &TrustAnchors, credential: &Credential) -> Self {
-        let verifier = Arc::new(Verifier::new(anchors.clone()));
-        let mut proving = server(server_builder(TLS13_ONLY), &verifier, credential);
-        proving.alpn_protocols = vec![PROOF_PROTOCOL.to_vec()];
-        Self { is_lax: false, plain: None, proving: Arc::new(proving), resumes: None }
+    pub fn for_proofs_only(credential: &Credential) -> Self {
+        let builder = server_builder(TLS13_ONLY).with_no_client_auth();
+        let proving = Arc::new(proves(server(builder, credential)));
+        Self { is_lax: false, plain: None, proving, resumes: None }
     }
 
     /// Returns whether it serves clients that know us by our certificate.
@@ -119,12 +141,16 @@ impl ServerConfig {
     }
 }
 
+/// Agrees on a proof inside the connection.
+fn proves(mut config: rustls::ServerConfig) -> rustls::ServerConfig {
+    config.alpn_protocols = vec![PROOF_PROTOCOL.to_vec()];
+    config
+}
+
 fn server(
-    builder: rustls::ConfigBuilder<rustls::ServerConfig, rustls::WantsVerifier>,
-    verifier: &Arc<Verifier>,
+    builder: rustls::ConfigBuilder<rustls::ServerConfig, WantsServerCert>,
     credential: &Credential,
 ) -> rustls::ServerConfig {
-    let builder = builder.with_client_cert_verifier(verifier.clone());
     let mut config = builder.with_cert_resolver(resolver(credential));
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;

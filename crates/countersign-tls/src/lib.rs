@@ -34,7 +34,9 @@ mod credential;
 pub use credential::{Credential, CredentialError, TrustAnchors};
 
 mod engine;
-pub use engine::{Engine, Opened, Output, ProofBinding, Proven, join_proof, judge_peer_anew};
+pub use engine::{
+    Engine, Opened, Output, ProofBinding, Proven, join_proof, judge_peer_anew, would_admit,
+};
 
 mod error;
 

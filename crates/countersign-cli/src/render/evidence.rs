@@ -21,12 +21,10 @@ pub(crate) fn protection(evidence: Option<&Evidence>) -> String {
                 true => format!(", resumed: proved at {}", evidence.authenticated()),
                 false => String::new(),
             };
-            format!(
-                "{}, {}, {}{resumed}",
-                evidence.mechanism(),
-                evidence.cipher_suite(),
-                evidence.key_exchange()
-            )
+            let ticket = evidence.ticket_encryption();
+            let ticket = ticket.map(|it| format!(", ticket by {it}")).unwrap_or_default();
+            let (suite, group) = (evidence.cipher_suite(), evidence.key_exchange());
+            format!("{}, {suite}, {group}{ticket}{resumed}", evidence.mechanism())
         }
         None => "nothing: the peer cannot do security".to_owned(),
     }
@@ -47,6 +45,11 @@ pub(crate) fn json(evidence: Option<&Evidence>) -> Value {
         "protocol": evidence.mechanism().to_string(),
         "cipher_suite": evidence.cipher_suite(),
         "key_exchange": evidence.key_exchange(),
+        "ticket_encryption": evidence.ticket_encryption().map(|it| json!({
+            "ticket": it.ticket.to_string(),
+            "session_key": it.session_key.to_string(),
+            "subkey": it.subkey.to_string(),
+        })),
         "session": evidence.session().to_string(),
         "since": evidence.since().to_string(),
         "resumed": evidence.is_resumed(),

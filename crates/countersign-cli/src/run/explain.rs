@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use countersign::core::{
-    AllowRule, Cleartext, ClientPlan, KerberosUse, Limits, PlanError, Policy, Requirements,
-    ServerPlan, TargetTable, Timestamp, TrustRule,
+    AllowRule, Cleartext, ClientPlan, EncryptionRule, KerberosUse, Limits, PlanError, Policy,
+    Requirements, ServerPlan, TargetTable, Timestamp, TrustRule,
 };
 use countersign::{Error, PeerName};
 
@@ -33,6 +33,8 @@ pub(crate) struct Explanation {
     pub(crate) allows_tls12: bool,
     pub(crate) resumes: bool,
     pub(crate) limits: Limits,
+    /// How tickets may be encrypted.
+    pub(crate) encryption: EncryptionRule,
     /// The gates that speak of this listening address.
     pub(crate) gates: Vec<Vec<AllowRule>>,
 }
@@ -89,6 +91,7 @@ pub(super) fn run(request: &Explain, output: &Output) -> Result<Verdict, Failure
         allows_tls12: policy.allows_tls12(),
         resumes: policy.resumes(),
         limits: policy.limits(),
+        encryption: policy.kerberos().encryption.clone(),
         gates: gates.filter(|gate| request.is_listening && !gate.is_empty()).collect(),
     };
     output.explanation(&explanation);

@@ -1,7 +1,7 @@
 //! The proof inside the association: its bytes, and what it came to.
 
-use countersign_core::{Evidence, HandshakeError};
-use countersign_tls::{Proven, join_proof};
+use countersign_core::{Evidence, HandshakeError, PeerName, Sid};
+use countersign_tls::{Answer, Proven, Question, join_proof, would_admit};
 
 use super::{Asks, Association, Phase};
 use crate::engine::{Moment, Output};
@@ -129,12 +129,25 @@ impl Association {
 
     /// Joins what the proof and the certificate have proved.
     pub(super) fn joined(&self, proven: Proven, now: Moment) -> Result<Evidence, HandshakeError> {
+        let (question, answer, protection) = self.judged_by()?;
+        join_proof(&question, answer.as_ref(), proven, protection.clone().held_since(now.time))
+    }
+
+    /// Says whether a client that proves to hold this name, and to be in these groups, would be let
+    /// in.
+    pub(super) fn would_join(&self, name: &PeerName, groups: &[Sid]) -> Result<(), HandshakeError> {
+        let (question, answer, _) = self.judged_by()?;
+        would_admit(&question, answer.as_ref(), name, groups)
+    }
+
+    /// Returns what is asked of the peer, what its certificate answers if it does, and what protects
+    /// the proof that is under way.
+    fn judged_by(&self) -> Result<(Question, Option<Answer>, &Evidence), HandshakeError> {
         let none = || HandshakeError::OurSide { what: "no proof is under way".to_owned() };
         let (Phase::Proving, Some(framed)) = (self.phase, &self.framed) else { return Err(none()) };
         let question = self.verdict.question().ok_or_else(none)?;
         // A certificate that does not do proves nothing, and need not.
         let answer = self.verdict.found().and_then(Result::ok);
-        let protection = framed.protection.clone().held_since(now.time);
-        join_proof(&question, answer.as_ref(), proven, protection)
+        Ok((question, answer, &framed.protection))
     }
 }

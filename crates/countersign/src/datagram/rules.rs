@@ -108,7 +108,9 @@ impl Open {
                 Some((question, relied_on)) => {
                     let rule = generation.policy.kerberos();
                     let evidence = self.endpoint.evidence(peer);
-                    let counts = evidence.map_or(Ok(()), |it| still_counts(it, rule, relied_on));
+                    let is_client = matches!(question, Question::IsServer(_));
+                    let counts =
+                        evidence.map_or(Ok(()), |it| still_counts(it, rule, relied_on, is_client));
                     counts.and_then(|()| {
                         self.endpoint.judge_anew(peer, &question, &generation.anchors, now)
                     })

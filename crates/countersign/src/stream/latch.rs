@@ -108,7 +108,8 @@ pub(super) fn still_welcome(
         }
     };
     let rule = policy.kerberos();
-    let relied_on = if engine.is_client() { rule.client } else { rule.server };
-    still_counts(evidence, rule, relied_on.unwrap_or_default())?;
+    let is_client = engine.is_client();
+    let relied_on = if is_client { rule.client } else { rule.server };
+    still_counts(evidence, rule, relied_on.unwrap_or_default(), is_client)?;
     engine.judge_anew(&question, &generation.anchors, clock::now())
 }

@@ -162,7 +162,7 @@ impl Prover {
                 let what = "it does not please".to_owned();
                 Err(lent.refuse(HandshakeError::Protocol { what }))
             } else {
-                let foreseen = lent.would_admit(&proven);
+                let foreseen = lent.would_admit(proven.name.name(), &proven.groups);
                 let end = lent.conclude(proven);
                 // What else is wrong shows only then.
                 assert!(foreseen == end || foreseen.is_ok());
