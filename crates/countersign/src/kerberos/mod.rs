@@ -7,6 +7,8 @@ pub use checkup::Checkup;
 mod generation;
 pub(crate) use generation::{KerberosFiles, keytab};
 
+mod lanes;
+
 mod party;
 pub(crate) use party::{Party, ProofUnderWay, Step, terms};
 
@@ -14,7 +16,7 @@ mod task;
 pub(crate) use task::Task;
 
 mod workers;
-pub(crate) use workers::{Place, start};
+pub(crate) use workers::{Place, perform};
 
 pub use countersign_kerberos::{
     AcceptorCredential, DelegatedCredential, Holder, HostSettings, KeytabKey, is_available,

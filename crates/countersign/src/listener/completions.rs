@@ -37,15 +37,11 @@ impl Completions {
     /// If there is no thread for it.
     pub(super) fn start(&self, place: &Place, key: u64, work: Work) -> io::Result<()> {
         let shared = self.0.clone();
-        kerberos::start(
-            place,
-            move || work.run(),
-            move |done| {
-                let mut queue = shared.lock();
-                queue.push_back((key, done));
-                shared.news.raise();
-            },
-        )
+        kerberos::perform(place, work, move |done| {
+            let mut queue = shared.lock();
+            queue.push_back((key, done));
+            shared.news.raise();
+        })
     }
 
     /// Takes one that is done; the descriptor stays readable while there are more.
