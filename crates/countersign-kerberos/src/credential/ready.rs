@@ -148,3 +148,38 @@ impl Shelf {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::ffi::OsString;
+
+    use rustix::process::Uid;
+
+    use super::{FileOrigin, VARIABLE, users};
+
+    /// A file that stays what it is.
+    fn origin() -> FileOrigin {
+        let mut origin = FileOrigin::begin(true);
+        origin.found(env::current_exe().unwrap());
+        origin
+    }
+
+    #[test]
+    fn what_was_found_counts_where_it_would_be_found_again() {
+        assert!(origin().holds());
+        let another = |change: fn(&mut FileOrigin)| {
+            let mut origin = origin();
+            change(&mut origin);
+            !origin.holds()
+        };
+        assert!(another(|origin| origin.variable = Some(Some(OsString::from("FILE:/other")))));
+        assert!(another(|origin| origin.users.0 = Uid::from_raw(users().0.as_raw() ^ 1)));
+        assert!(another(|origin| origin.users.1 = Uid::from_raw(users().1.as_raw() ^ 1)));
+        assert!(another(|origin| origin.found("/nonexistent/cache".into())));
+        // Which file a policy names, the environment does not change.
+        let mut named = FileOrigin::begin(false);
+        named.found(env::current_exe().unwrap());
+        assert!(named.variable.is_none() && named.holds(), "{VARIABLE}");
+    }
+}

@@ -18,6 +18,8 @@ mod names;
 
 mod credentials;
 
+mod at_hand;
+
 mod proxy;
 
 mod load;
