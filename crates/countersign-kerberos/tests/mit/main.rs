@@ -22,6 +22,8 @@ mod at_hand;
 
 mod proxy;
 
+mod files;
+
 mod load;
 
 mod rights;
