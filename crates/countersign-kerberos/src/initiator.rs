@@ -1,5 +1,6 @@
 //! The client's steps.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_core::{KerberosFailure, KerberosRefusal, PeerName, ServiceName};
@@ -37,7 +38,7 @@ pub(crate) struct Begun {
     context: Context,
     credential: InitiatorCredential,
     held: Held,
-    target: Name,
+    target: Arc<Name>,
     /// The service as it was asked for, with its realm, which both sides confirm.
     principal: String,
     realm: String,
@@ -134,7 +135,8 @@ impl Begin {
         if let Err(failure) = self.allows(&ready.owner, &ready.service) {
             return Some(Err(failure));
         }
-        let begun = self.initiate(&ready.held, ready.service.clone(), "its copy");
+        let target = Arc::clone(&ready.target);
+        let begun = self.initiate(&ready.held, ready.service.clone(), target, "its copy");
         if begun.is_err() {
             self.credential.forget(&ready.held);
         }
@@ -147,7 +149,9 @@ impl Begin {
         let owner = held.holder(&place)?.principal;
         let service = service_of(&self.asked, &owner)?;
         self.allows(&owner, &service)?;
-        let begun = self.initiate(&held, service, &place)?;
+        let failed = |call| diagnose(call, &At::Initiating { service: &service, place: &place });
+        let target = Arc::new(Name::of_mechanism(&service).map_err(failed)?);
+        let begun = self.initiate(&held, service, target, &place)?;
         self.credential.keep_held(&self.asked, &held);
         Ok(begun)
     }
@@ -167,10 +171,10 @@ impl Begin {
         &self,
         held: &Held,
         principal: String,
+        target: Arc<Name>,
         place: &str,
     ) -> Result<(Begun, Vec<u8>), KerberosFailure> {
         let failed = |call| diagnose(call, &At::Initiating { service: &principal, place });
-        let target = Name::principal(&principal).map_err(failed)?;
         let flags = match self.terms.delegation {
             Delegation::Never => WANTED,
             Delegation::IfTrusted => WANTED.with(Flags::DELEGATE_BY_POLICY),

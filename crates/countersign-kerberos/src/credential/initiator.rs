@@ -238,7 +238,8 @@ impl InitiatorCredential {
             whole,
             until: None,
         };
-        let ready = Ready { owner, service, held };
+        let target = Arc::new(Name::of_mechanism(&service).ok()?);
+        let ready = Ready { owner, service, target, held };
         let good = good.checked_sub(MARGIN)?;
         self.0.shelf.keep(asked.to_string(), ready.clone(), origin, good);
         Some(ready)

@@ -12,6 +12,7 @@ use rustix::process::{Uid, geteuid, getuid};
 
 use super::initiator::Held;
 use super::stamp::{Stamp, is_local};
+use crate::library::Name;
 
 /// Tickets for one service.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Ready {
     pub(crate) owner: String,
     /// The service, with its realm.
     pub(crate) service: String,
+    /// The same, as the library keeps it.
+    pub(crate) target: Arc<Name>,
     /// With these alone no KDC can be asked for others.
     pub(crate) held: Held,
 }

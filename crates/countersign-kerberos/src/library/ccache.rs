@@ -78,14 +78,14 @@ pub(crate) fn tickets_for(
     let wanted = krb5.principal(&service)?;
     // A clock that the KDC has corrected is corrected for this cache, and not for a copy of it.
     let tickets = match krb5.clock_offset() {
-        (0, 0) => from.copy_of(&client, &wanted)?,
+        (0, 0) => from.copy_of(&client, &wanted, &mut |_| {})?,
         _ => None,
     };
     Ok(Some(ForService { owner, service, tickets }))
 }
 
 impl Session {
-    fn cache(&self, name: &str) -> Result<Open<'_>, Words> {
+    pub(super) fn cache(&self, name: &str) -> Result<Open<'_>, Words> {
         let name = CString::new(name).map_err(|_| "its name holds a NUL".to_owned())?;
         let mut handle = ptr::null_mut();
         // SAFETY: the context is alive, the name is only read, and the cache becomes ours.
@@ -98,7 +98,7 @@ impl Session {
         Ok(Open { krb5: self, handle })
     }
 
-    fn principal(&self, text: &str) -> Result<Principal<'_>, Words> {
+    pub(super) fn principal(&self, text: &str) -> Result<Principal<'_>, Words> {
         let text = CString::new(text).map_err(|_| "its name holds a NUL".to_owned())?;
         let mut handle = ptr::null_mut();
         // SAFETY: the context is alive, the text is only read, and the principal becomes ours.
@@ -126,14 +126,14 @@ impl Session {
 }
 
 /// A cache that is open.
-struct Open<'a> {
+pub(super) struct Open<'a> {
     krb5: &'a Session,
     handle: Handle,
 }
 
 impl Open<'_> {
     /// Returns whose it is.
-    fn client(&self) -> Result<Principal<'_>, Words> {
+    pub(super) fn client(&self) -> Result<Principal<'_>, Words> {
         let mut handle = ptr::null_mut();
         // SAFETY: context and cache are alive, and the principal becomes ours.
         let code = unsafe {
@@ -143,16 +143,17 @@ impl Open<'_> {
         Ok(Principal { krb5: self.krb5, handle })
     }
 
-    /// Copies the tickets that a client has for a service, in their order.
-    fn copy_of(
+    /// Copies the tickets that a client has for a service, in their order, each after `change`.
+    pub(super) fn copy_of(
         &self,
         client: &Principal<'_>,
         service: &Principal<'_>,
+        change: &mut dyn FnMut(&mut Ticket<'_>),
     ) -> Result<Option<Cache>, Words> {
         let krb5 = self.krb5;
         let mut made: Option<(Cache, Open<'_>)> = None;
         let mut walk = Walk::begin(self)?;
-        while let Some(ticket) = walk.next()? {
+        while let Some(mut ticket) = walk.next()? {
             if ticket.is_of_a_proxy() {
                 // What this owner may do is to be asked for each time.
                 return Ok(None);
@@ -169,6 +170,7 @@ impl Open<'_> {
                 open.initialize(client)?;
                 made = Some((copy, open));
             }
+            change(&mut ticket);
             if let Some((_, open)) = &made {
                 open.store(&ticket)?;
             }
@@ -210,7 +212,7 @@ impl Drop for Open<'_> {
 }
 
 /// A principal of the library's.
-struct Principal<'a> {
+pub(super) struct Principal<'a> {
     krb5: &'a Session,
     handle: Handle,
 }
@@ -229,9 +231,9 @@ impl Drop for Principal<'_> {
 }
 
 /// What a walk through a cache comes by. Its key is wiped when it is dropped.
-struct Ticket<'a> {
+pub(super) struct Ticket<'a> {
     krb5: &'a Session,
-    creds: Creds,
+    pub(super) creds: Creds,
 }
 
 impl Ticket<'_> {

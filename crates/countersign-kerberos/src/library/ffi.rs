@@ -237,6 +237,7 @@ functions! {
             *mut Om, Handle, *const Buffer, Om, *const OidSet, c_int, *mut Handle,
             *mut *mut OidSet, *mut Om,
         ) -> Om;
+        fn gss_canonicalize_name(*mut Om, Handle, Oid, *mut Handle) -> Om;
         fn gss_delete_sec_context(*mut Om, *mut Handle, *mut Buffer) -> Om;
         fn gss_display_name(*mut Om, Handle, *mut Buffer, *mut Oid) -> Om;
         fn gss_display_status(*mut Om, Om, c_int, Oid, *mut Om, *mut Buffer) -> Om;
@@ -313,6 +314,42 @@ functions! {
         ) -> c_long;
         fn profile_release(Handle);
         fn profile_release_string(*mut c_char);
+    }
+}
+
+/// `krb5_enc_data`.
+#[cfg(test)]
+#[repr(C)]
+#[derive(Debug)]
+pub(super) struct EncData {
+    magic: i32,
+    encryption: i32,
+    version: c_uint,
+    pub(super) data: Data,
+}
+
+#[cfg(test)]
+impl EncData {
+    /// Lends bytes that are sealed, or room for some.
+    pub(super) fn of(encryption: i32, bytes: &mut [u8]) -> Self {
+        Self { magic: 0, encryption, version: 0, data: Data::of(bytes) }
+    }
+}
+
+#[cfg(test)]
+impl Data {
+    pub(super) fn of(bytes: &mut [u8]) -> Self {
+        let length = c_uint::try_from(bytes.len()).expect("a ticket is short");
+        Self { magic: 0, length, data: bytes.as_mut_ptr().cast() }
+    }
+}
+
+#[cfg(test)]
+functions! {
+    /// libk5crypto: seals and opens with a key.
+    Crypto from "libk5crypto.so.3" {
+        fn krb5_c_decrypt(Handle, Handle, i32, *const Data, *const EncData, *mut Data) -> i32;
+        fn krb5_c_encrypt(Handle, Handle, i32, *const Data, *const Data, *mut EncData) -> i32;
     }
 }
 

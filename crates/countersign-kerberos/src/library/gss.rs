@@ -77,6 +77,21 @@ impl Name {
         name.ok_or_else(|| Status::nonsense("a name was made of nothing").into())
     }
 
+    /// Reads a principal for the mechanism, once for all calls: one that was read by
+    /// [`Self::principal`] is read anew in each.
+    pub(crate) fn of_mechanism(text: &str) -> Result<Self, Call> {
+        let (gss, name) = (Gss::get()?, Self::principal(text)?);
+        let mut krb5 = OidDesc::of(MECH_KRB5);
+        let (mut minor, mut made) = (0, ptr::null_mut());
+        // SAFETY: the name is alive and copied, the mechanism is only read, and the copy becomes
+        // ours.
+        let major =
+            unsafe { (gss.gss_canonicalize_name)(&mut minor, name.0, &mut krb5, &mut made) };
+        let made = Self::of(made);
+        check(gss, major, minor)?;
+        made.ok_or_else(|| Status::nonsense("a name was made of nothing").into())
+    }
+
     /// Returns it as Kerberos writes it, special characters escaped.
     pub(crate) fn text(&self) -> Result<String, Call> {
         let gss = Gss::get()?;
@@ -105,9 +120,8 @@ impl Name {
         text.map(Some).map_err(|_| Status::nonsense("an account is not UTF-8").into())
     }
 
-    /// Returns what a third party states about it under this attribute, if it is proved that it
-    /// does (RFC 6680 section 7.5).
-    pub(crate) fn attribute(&self, attribute: &str) -> Result<Option<Vec<u8>>, Call> {
+    /// Returns what is stated about it under this attribute (RFC 6680 section 7.5).
+    pub(crate) fn attribute(&self, attribute: &str) -> Result<Option<Attribute>, Call> {
         let gss = Gss::get()?;
         let attribute = Buffer::of(attribute.as_bytes());
         let (mut minor, mut authenticated, mut complete, mut more) = (0, 0, 0, -1);
@@ -132,7 +146,7 @@ impl Name {
             return Ok(None);
         }
         check(gss, major, minor)?;
-        Ok((authenticated != 0).then_some(value))
+        Ok(Some(Attribute { value, is_authenticated: authenticated != 0 }))
     }
 
     fn of(handle: Handle) -> Option<Self> {
@@ -152,6 +166,15 @@ impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text().unwrap_or_else(|_| "a name".to_owned()))
     }
+}
+
+/// What somebody states about a principal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Attribute {
+    pub(crate) value: Vec<u8>,
+    /// Whether a third party that we believe has signed it. Whoever has the key of the service can
+    /// make a ticket with an attribute that nobody has.
+    pub(crate) is_authenticated: bool,
 }
 
 /// What a credential is for.

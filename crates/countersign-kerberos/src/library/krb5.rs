@@ -191,7 +191,7 @@ impl fmt::Debug for MemoryKeytab {
 
 impl Session {
     /// Calls `each` for every key in a keytab. What it is lent is alive until it returns.
-    fn each_key(
+    pub(super) fn each_key(
         &self,
         name: &str,
         each: &mut dyn FnMut(KeytabKey, *mut KeytabEntry) -> Result<(), Words>,

@@ -3,7 +3,7 @@
 mod ffi;
 
 mod gss;
-pub(crate) use gss::{Context, Credential, Facts, Flags, Name, Usage, is_present};
+pub(crate) use gss::{Attribute, Context, Credential, Facts, Flags, Name, Usage, is_present};
 
 mod session;
 
@@ -18,3 +18,8 @@ pub(crate) use krb5::{
 
 mod status;
 pub(crate) use status::{Call, Status};
+
+#[cfg(test)]
+mod forgery;
+#[cfg(test)]
+pub(crate) use forgery::forge;
