@@ -30,6 +30,7 @@ pub(crate) fn forge(cache: &str, keytab: &str, service: &str, change: impl Fn(&m
     changed.unwrap().expect("there is a ticket")
 }
 
+#[expect(clippy::needless_pass_by_ref_mut, reason = "what it points to is lent to be changed")]
 fn bytes_of<'a>(ticket: &'a mut Ticket<'_>) -> &'a mut [u8] {
     let Data { length, data, .. } = ticket.creds.ticket;
     // SAFETY: the library has put so many bytes there, which are the ticket's as long as it lives.
