@@ -108,14 +108,23 @@ fn users() -> (Uid, Uid) {
 }
 
 impl Shelf {
-    /// Returns tickets for the service that was asked for by this name, if they still count.
+    /// Returns tickets for the service that was asked for by this name, if they still count; else
+    /// they leave memory.
     pub(crate) fn take(&self, asked: &str) -> Option<Ready> {
         let kept = Arc::clone(self.lock().get(asked)?);
         let holds = match &kept.origin {
             Origin::File(origin) => origin.holds(),
             Origin::Memory => true,
         };
-        (holds && Instant::now() < kept.until).then(|| kept.ready.clone())
+        if holds && Instant::now() < kept.until {
+            return Some(kept.ready.clone());
+        }
+        let is_it = |there: &Arc<Kept>| Arc::ptr_eq(there, &kept);
+        let mut shelf = self.lock();
+        let gone = if shelf.get(asked).is_some_and(is_it) { shelf.remove(asked) } else { None };
+        drop(shelf);
+        drop(gone);
+        None
     }
 
     /// Keeps tickets that are good for so long, unless changes of where they come from could pass

@@ -308,3 +308,69 @@ impl Drop for Walk<'_> {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use countersign_lab::{Kdc, Realm, within};
+
+    use super::tickets_for;
+    use crate::library::{Cache, Context, Credential, Flags, Name, Usage};
+
+    const SERVER: &str = "host/server.example.test@EXAMPLE.TEST";
+    const OTHER: &str = "HTTP/other.example.test@EXAMPLE.TEST";
+
+    fn in_realm(body: impl FnOnce(&Realm)) {
+        let mut kdc = None;
+        within(
+            || {
+                let own = kdc.insert(Kdc::start());
+                own.add(&["alice", SERVER, OTHER]);
+                own.ticket("alice", "alice", &[]);
+                own.service_ticket("alice", SERVER);
+                Realm::clone(own)
+            },
+            body,
+        );
+    }
+
+    fn found(realm: &Realm, service: &str) -> Option<Cache> {
+        let service = service.to_owned();
+        let found = tickets_for(&format!("FILE:{}", realm.file("alice")), |owner| {
+            assert_eq!(owner, "alice@EXAMPLE.TEST");
+            Some(service)
+        });
+        found.unwrap().unwrap().tickets
+    }
+
+    #[test]
+    fn with_the_tickets_for_one_service_no_kdc_can_be_asked_for_another() {
+        in_realm(|realm| {
+            let tickets = found(realm, SERVER).expect("kvno has asked for it");
+            let store = [(c"ccache", tickets.name())];
+            let alice = Credential::acquire(None, Usage::Initiate, &store).unwrap();
+            let ask = |service: &str| {
+                let target = Name::of_mechanism(service).unwrap();
+                Context::new().initiate(&alice, &target, Flags::MUTUAL, None, None)
+            };
+            ask(SERVER).unwrap();
+            // The KDC is there and would give one.
+            ask(OTHER).unwrap_err();
+            ask("krbtgt/EXAMPLE.TEST@EXAMPLE.TEST").unwrap_err();
+            assert!(found(realm, OTHER).is_none());
+            assert!(found(realm, "krbtgt/EXAMPLE.TEST@EXAMPLE.TEST").is_some(), "as any other");
+        });
+    }
+
+    #[test]
+    fn a_copy_leaves_memory_when_it_is_dropped() {
+        in_realm(|realm| {
+            let tickets = found(realm, SERVER).unwrap();
+            let name = tickets.name().to_owned();
+            let acquire =
+                || Credential::acquire(None, Usage::Initiate, &[(c"ccache", name.as_str())]);
+            acquire().unwrap();
+            drop(tickets);
+            acquire().unwrap_err();
+        });
+    }
+}
