@@ -60,9 +60,15 @@ impl Open {
         kerberos: KerberosUse,
     ) -> Result<(), Error> {
         self.forget_failure(address);
-        if kerberos == KerberosUse::Prefer {
+        let credential = self.credential();
+        let is_at_hand = match &asked {
+            Asked::Name { name: PeerName::Service(service), .. } => {
+                credential.is_ready_for(service)
+            }
+            _ => false,
+        };
+        if kerberos == KerberosUse::Prefer && !is_at_hand {
             let deadline = Instant::now() + self.generation.policy.limits().handshake_timeout;
-            let credential = self.credential();
             let searching = self.proofs.search(fold(address), asked, credential, deadline);
             return searching.map_err(Error::io("start a thread for Kerberos"));
         }
