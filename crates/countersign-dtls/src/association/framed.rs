@@ -1,5 +1,7 @@
 //! What an association has beside its records once it has agreed on a proof.
 
+use std::fmt;
+
 use countersign_core::{Evidence, HandshakeError};
 use countersign_tls::Proven;
 
@@ -51,7 +53,7 @@ impl Framed {
 /// Datagrams of a peer whose part of the proof is done, for all that it knows, while ours is not: its
 /// last bytes may have been lost or come late. They are handed out when it is proved who sent them,
 /// or never.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Early {
     datagrams: Vec<Vec<u8>>,
     bytes: usize,
@@ -73,5 +75,11 @@ impl Early {
 
     pub(super) fn take(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(self).datagrams
+    }
+}
+
+impl fmt::Debug for Early {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Early({} datagrams)", self.datagrams.len())
     }
 }

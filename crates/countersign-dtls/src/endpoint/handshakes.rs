@@ -89,10 +89,9 @@ impl Endpoint {
     ) {
         let address = arrival.from;
         self.drop_pending(address);
-        while let Some((oldest, limit)) = self.half_open.surplus(address, &self.limits) {
-            let peer = self.peers.get(&oldest);
-            if peer.is_some_and(|peer| peer.leaving.as_ref().is_some_and(|it| it.ticket.is_some()))
-            {
+        while let Some((ticket, oldest, limit)) = self.half_open.surplus(address, &self.limits) {
+            let leaving = self.peers.get(&oldest).and_then(|peer| peer.leaving.as_ref());
+            if leaving.is_some_and(|leaving| leaving.ticket == Some(ticket)) {
                 // It has been told once, at least.
                 self.drop_leaving(oldest);
             } else {
@@ -100,6 +99,7 @@ impl Endpoint {
                 self.events.push_back(Event::Failed { peer: oldest, began: Side::Theirs, error });
                 self.drop_pending(oldest);
             }
+            self.half_open.remove(ticket);
             self.schedule(oldest, now);
         }
         let engine = Association::server(&self.config, entrant, admission, address, now);
@@ -330,6 +330,7 @@ impl Endpoint {
                 let after = self.limits.handshake_timeout;
                 if let Some(mut pending) = peer.pending.take() {
                     Self::hang_up(&mut self.events, address, &mut pending, now);
+                    let has_answered = pending.proof.is_some();
                     let is_ours = match &mut pending.role {
                         Role::Client { attempts, .. } => {
                             *attempts = 0;
@@ -338,7 +339,8 @@ impl Endpoint {
                         Role::Server { .. } => false,
                     };
                     self.fail(address, pending, HandshakeError::TimedOut { after }, now);
-                    if is_ours {
+                    // Who has begun a proof has answered, whatever became of that.
+                    if is_ours && !has_answered {
                         self.give_up_suspect(address, after, now);
                     }
                 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How many handshakes that others began are under way at once, each with about 75 kB of
-    /// memory; one more, and the oldest is given up.
+    /// How many handshakes that others began are under way at once, proofs inside them included,
+    /// each with about 75 kB of memory, and in a proof up to 112 KiB more; one more, and the oldest is
+    /// given up.
     pub half_open: usize,
     /// How many of them from one host (one IPv4 address, or one IPv6 network of 64 bits).
     pub half_open_per_host: usize,
@@ -70,17 +71,23 @@ impl HalfOpen {
         }
     }
 
-    /// Returns who must go before one more from `peer` may come, and the limit that says so.
-    pub(super) fn surplus(&self, peer: SocketAddr, limits: &Limits) -> Option<(SocketAddr, usize)> {
+    /// Returns who must go before one more from `peer` may come, by ticket and address, and the limit
+    /// that says so.
+    pub(super) fn surplus(
+        &self,
+        peer: SocketAddr,
+        limits: &Limits,
+    ) -> Option<(u64, SocketAddr, usize)> {
         let of_host = self.by_host.get(&host(peer));
-        let (oldest, limit) = if of_host.is_some_and(|it| it.len() >= limits.half_open_per_host) {
-            (of_host?.first_key_value()?, limits.half_open_per_host)
-        } else if self.by_age.len() >= limits.half_open {
-            (self.by_age.first_key_value()?, limits.half_open)
-        } else {
-            return None;
-        };
-        Some((*oldest.1, limit))
+        let ((ticket, oldest), limit) =
+            if of_host.is_some_and(|it| it.len() >= limits.half_open_per_host) {
+                (of_host?.first_key_value()?, limits.half_open_per_host)
+            } else if self.by_age.len() >= limits.half_open {
+                (self.by_age.first_key_value()?, limits.half_open)
+            } else {
+                return None;
+            };
+        Some((*ticket, *oldest, limit))
     }
 }
 
@@ -102,12 +109,16 @@ mod tests {
         let [a1, a2, b, c] = ["[2001:db8::1]:1", "[2001:db8::2]:1", "192.0.2.1:1", "192.0.2.2:1"]
             .map(|text| text.parse().unwrap());
         let mut half_open = HalfOpen::default();
-        half_open.add(b);
+        let of_b = half_open.add(b);
         let ticket = half_open.add(a1);
         assert_eq!(half_open.surplus(a2, &limits), None);
         half_open.add(a2);
-        assert_eq!(half_open.surplus(a2, &limits), Some((a1, 2)), "one network is one host");
-        assert_eq!(half_open.surplus(c, &limits), Some((b, 3)));
+        assert_eq!(
+            half_open.surplus(a2, &limits),
+            Some((ticket, a1, 2)),
+            "one network is one host"
+        );
+        assert_eq!(half_open.surplus(c, &limits), Some((of_b, b, 3)));
         half_open.remove(ticket);
         assert_eq!(half_open.surplus(a2, &limits), None);
         assert_eq!(half_open.len(), 2);

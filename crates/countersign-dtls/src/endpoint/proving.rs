@@ -61,7 +61,8 @@ impl Proving<'_> {
     /// Ends the proof with what it has proved, and judges that: a server must be whom we asked for,
     /// a client must be one whom the rules let in, by the names that the proof and its certificate
     /// prove together. The association holds from now on, in the place of one that was there before,
-    /// and [`Event::Secured`] says so.
+    /// and [`Event::Secured`] says so. All of our part must be sealed before; and the last word of a
+    /// proof is the client's, so that nothing of the server's is missing there any more.
     ///
     /// # Errors
     ///

@@ -85,8 +85,8 @@ impl UdpSocket {
     /// Returns how many bytes one datagram to a peer holds; for one that is not known yet, how
     /// many it surely will.
     pub fn max_datagram_size(&self, peer: SocketAddr) -> usize {
-        /// Header, explicit nonce and tag of AES-GCM.
-        const OVERHEAD: usize = 37;
+        /// Header, explicit nonce and tag of AES-GCM, and what tells datagrams from parts of a proof.
+        const OVERHEAD: usize = 13 + 8 + 16 + 1;
         let state = self.lock();
         let known = state.open.as_ref().and_then(|open| open.endpoint.max_datagram_size(peer));
         known.unwrap_or_else(|| usize::from(state.mtu).saturating_sub(OVERHEAD))

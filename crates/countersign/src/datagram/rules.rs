@@ -93,19 +93,20 @@ impl Open {
         for (peer, asked, to) in self.endpoint.watched() {
             let question = match asked {
                 Some(asked) if generation.policy.still_asks(&asked, peer) => {
-                    Some((Question::IsServer(asked), self.relied_on_as_client()))
+                    Ok((Question::IsServer(asked), self.relied_on_as_client()))
                 }
-                Some(_) => None,
+                Some(_) => Err("another name is asked for at its address".to_owned()),
                 None => {
                     let arrival = Arrival { from: peer, to };
-                    admission(&generation, settings, names, local, arrival).map(|admission| {
+                    let admission = admission(&generation, settings, names, local, arrival);
+                    admission.map_err(|why| why.to_string()).map(|admission| {
                         let relied_on = admission.kerberos();
                         (Question::MayConnect(admission, peer), relied_on)
                     })
                 }
             };
             let judged = match question {
-                Some((question, relied_on)) => {
+                Ok((question, relied_on)) => {
                     let rule = generation.policy.kerberos();
                     let evidence = self.endpoint.evidence(peer);
                     let is_client = matches!(question, Question::IsServer(_));
@@ -115,10 +116,7 @@ impl Open {
                         self.endpoint.judge_anew(peer, &question, &generation.anchors, now)
                     })
                 }
-                None => Err(HandshakeError::NotAllowed {
-                    peer: peer.to_string(),
-                    why: "another name is asked for at its address".to_owned(),
-                }),
+                Err(why) => Err(HandshakeError::NotAllowed { peer: peer.to_string(), why }),
             };
             if let Err(why) = judged {
                 let what = format!("under the policy as it is now, {why}");
@@ -130,18 +128,22 @@ impl Open {
 }
 
 /// Says who may come in that way.
+///
+/// # Errors
+///
+/// Why nobody may, whoever it is.
 pub(super) fn admission(
     generation: &Generation,
     settings: Option<&SecuritySettings>,
     names: &TargetTable,
     local: SocketAddr,
     arrival: Arrival,
-) -> Option<Arc<Admission>> {
+) -> Result<Arc<Admission>, PlanError> {
     let at = SocketAddr::new(arrival.to.unwrap_or_else(|| local.ip()), local.port());
     let default = SecuritySettings::default();
     let settings = Some(settings.unwrap_or(&default));
     let plan = generation.policy.plan_inbound_datagrams(settings, names, at, arrival.from);
-    plan.ok().map(Arc::new)
+    plan.map(Arc::new)
 }
 
 /// Returns what associations need under these files, with this MTU.

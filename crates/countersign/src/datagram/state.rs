@@ -65,6 +65,8 @@ pub(super) struct Open {
     pub(super) outbox: VecDeque<Outgoing>,
     failures: HashMap<SocketAddr, (Instant, Failure)>,
     refusals: VecDeque<Refusal>,
+    /// The last peer that got no answer, and when.
+    unserved: Option<(SocketAddr, Instant)>,
     /// Associations that were ended as the program had asked, which it has not been told of yet.
     ended: HashMap<SocketAddr, HandshakeError>,
     /// Some association is to end if policy would not have it made any more.
@@ -131,6 +133,8 @@ const OUTBOX: usize = 1024;
 const FAILURES: usize = 1024;
 /// How many refusals wait for those who ask for them at most; older ones are forgotten.
 const REFUSALS: usize = 1024;
+/// Who gets no answer and repeats itself within this time is told of once.
+const REPEATS: Duration = Duration::from_secs(10);
 /// How often the kernel is asked for datagrams, several each time, before others have a turn.
 const BURST: usize = 2;
 
@@ -160,6 +164,7 @@ impl Open {
             outbox: VecDeque::new(),
             failures: HashMap::new(),
             refusals: VecDeque::new(),
+            unserved: None,
             ended: HashMap::new(),
             follows_policy: false,
             tells_refusals: false,
@@ -205,6 +210,16 @@ impl Open {
         match self.failures.get(&fold(peer)) {
             Some((_, Failure::Handshake(error))) => Some(error.clone()),
             _ => None,
+        }
+    }
+
+    /// Notes that a peer gets no answer because we cannot serve it; it asks several times.
+    fn unserved(&mut self, peer: SocketAddr, why: &Error) {
+        let now = Instant::now();
+        let before = self.unserved.replace((peer, now));
+        if before.is_none_or(|(other, at)| other != peer || at + REPEATS <= now) {
+            let what = why.to_string();
+            self.refused(Refusal { peer, error: HandshakeError::OurSide { what } });
         }
     }
 
@@ -354,17 +369,16 @@ impl State {
             if is_other || ended.contains_key(&arrival.from) {
                 return None;
             }
-            let admission = admission(generation, settings.as_ref(), names, *local, arrival)?;
-            // Better now than after a handshake.
-            if admission.kerberos() != KerberosUse::Off
-                && let Err(error) = generation.kerberos.server()
-            {
-                let (peer, what) = (arrival.from, error.to_string());
-                let error = HandshakeError::OurSide { what };
-                unserved.borrow_mut().push(Refusal { peer, error });
-                return None;
-            }
-            Some(admission)
+            let admission = admission(generation, settings.as_ref(), names, *local, arrival);
+            let served = admission.map_err(Error::from).and_then(|admission| {
+                // Better now than after a handshake.
+                if admission.kerberos() != KerberosUse::Off {
+                    generation.kerberos.server()?;
+                }
+                Ok(admission)
+            });
+            let unserved = |why: Error| unserved.borrow_mut().push((arrival.from, why));
+            served.map_err(unserved).ok()
         };
         let mut has_error = false;
         BATCH.with_borrow_mut(|batch| {
@@ -388,8 +402,8 @@ impl State {
                 }
             }
         });
-        for refusal in unserved.into_inner() {
-            open.refused(refusal);
+        for (peer, why) in unserved.into_inner() {
+            open.unserved(peer, &why);
         }
         if has_error {
             open.hear_complaints(socket);

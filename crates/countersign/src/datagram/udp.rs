@@ -35,6 +35,10 @@ use crate::{Context, Error, PeerName};
 /// **Size.** A datagram has at most [`Self::max_datagram_size`] bytes and at least one; another
 /// size is refused with `WSAEMSGSIZE` (`WSAEINVAL` if it is empty), never cut.
 ///
+/// **Kerberos.** Where policy says so, or the program gives credentials, tickets prove names as on
+/// streams, inside the association and before the first datagram. Other threads ask the KDC: a silent
+/// one delays nobody but the peer whose ticket it has, and no longer than handshakes take.
+///
 /// **Non-blocking.** After [`Self::set_nonblocking`], wait until the descriptor of
 /// [`Self::as_fd`] can be read, then receive until `WouldBlock`. That descriptor (epoll(7)) stands
 /// for the socket, its timers and the datagrams that have been decrypted already. A first

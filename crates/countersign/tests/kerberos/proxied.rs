@@ -16,10 +16,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::world::{PATIENCE, ROOT, SERVICE, Server, asking, context, in_realm, round_trip};
 
 /// Where there is no keytab that the server could read.
-const HIDDEN: &str = "/nonexistent/server.keytab";
+pub(crate) const HIDDEN: &str = "/nonexistent/server.keytab";
 
 /// Starts a gssproxy that serves this user with the keys of the service.
-fn proxy(realm: &Realm, name: &str) -> Process {
+pub(crate) fn proxy(realm: &Realm, name: &str) -> Process {
     let user = fs::metadata("/proc/self").unwrap().uid();
     let file = |ending: &str| realm.file(&format!("{name}.{ending}"));
     let configuration = format!(
@@ -41,7 +41,7 @@ fn proxy(realm: &Realm, name: &str) -> Process {
 }
 
 /// Runs this test once more as the server, behind the proxy, and returns its address.
-fn server(realm: &Realm, name: &str) -> (Elsewhere, SocketAddr) {
+pub(crate) fn server(realm: &Realm, name: &str) -> (Elsewhere, SocketAddr) {
     let socket = realm.file(&format!("{name}.sock"));
     let environment = [
         ("GSS_USE_PROXY", "yes"),
@@ -153,7 +153,7 @@ fn a_silent_gssproxy_delays_whoever_needs_it_and_only_to_the_deadline() {
     });
 }
 
-fn finish(elsewhere: Elsewhere) {
+pub(crate) fn finish(elsewhere: Elsewhere) {
     let Elsewhere { stream, mut process, .. } = elsewhere;
     let _ = stream.shutdown(std::net::Shutdown::Both);
     let status = process.wait(PATIENCE).unwrap();

@@ -177,6 +177,22 @@ fn admission_is_judged_over_the_names_of_both() {
     }
 }
 
+/// A certificate may prove more names beside a ticket, and need not be there.
+#[test]
+fn who_has_a_ticket_needs_no_certificate_where_one_is_required() {
+    for (demand, names) in [("require", 2), ("request", 2), ("none", 1)] {
+        let policy = format!("{PREFER}\nserver.client-certificates = '{demand}'");
+        let world = World::new();
+        let (client, server) = (world.client(), world.host(HOST));
+        assert!(Scene::with(world, client, server, &policy).meet(KerberosUse::Prefer), "{demand}");
+        let world = World::new();
+        let (client, server) = (world.host("laptop.test"), world.host(HOST));
+        let mut scene = Scene::with(world, client, server, &policy);
+        assert!(scene.meet(KerberosUse::Prefer), "{demand}");
+        assert_eq!(proofs(scene.evidence().unwrap().1).len(), names, "{demand}");
+    }
+}
+
 #[test]
 fn whoever_proves_another_name_is_refused() {
     for name in ["postgres/db2.test@EXAMPLE.COM", "http/db1.test@EXAMPLE.COM", "db1.test", ALICE] {

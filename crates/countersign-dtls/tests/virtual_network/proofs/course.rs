@@ -113,3 +113,24 @@ fn a_deadline_of_the_callers_comes_first() {
     assert!(matches!(scene.failure(0), HandshakeError::TimedOut { .. }));
     assert_eq!(scene.failure(1), &HandshakeError::Truncated, "and the peer need not wait");
 }
+
+/// Before a proof a refusal may be a forger's, and the attempt is repeated; in it, it is not.
+#[test]
+fn a_proof_that_is_refused_is_not_begun_anew() {
+    let mut scene = Scene::new();
+    scene.net.hosts[0].prover.conduct = Conduct::Silent;
+    scene.net.offer(0, 1, ASKED, KerberosUse::Prefer);
+    scene.net.run(Duration::from_secs(1), |net| {
+        net.hosts.iter().all(|host| !host.prover.begun.is_empty())
+    });
+    scene.net.settle();
+    let (proof, ..) = scene.net.hosts[1].prover.begun[0];
+    scene.net.hosts[1].prover.forget(proof);
+    let lent = scene.net.hosts[1].endpoint.proof(proof, clock::now()).unwrap();
+    lent.refuse(HandshakeError::KerberosRequired);
+    scene.net.collect(1);
+    scene.net.run(Duration::from_secs(11), |_| false);
+    refused_by(scene.failure(0), "access_denied");
+    assert_eq!(scene.net.hosts[0].prover.begun.len(), 1);
+    assert!(scene.net.hosts.iter().all(|host| host.endpoint.is_empty()));
+}

@@ -7,7 +7,7 @@ use countersign_dtls::{Limits, Side};
 
 use super::prover::Conduct;
 use super::{ALICE, ASKED, HOST, PREFER, SERVICE, nobody};
-use crate::net::{Net, Weather, World};
+use crate::net::{Dice, Net, Weather, World};
 
 /// The proof's bytes are copied between two associations: the victim's with the attacker, and the
 /// attacker's with the real server. What each is bound to differs.
@@ -118,4 +118,51 @@ fn no_certificate_stands_in_for_a_proof_that_was_begun() {
     let failed = &net.hosts[client].diary.failed;
     assert!(matches!(failed[..], [(_, Side::Ours, _)]), "{failed:?}");
     assert!(net.hosts.iter().all(|host| host.diary.secured.is_empty()));
+}
+
+/// Forgers cannot end a proof that takes long: what they can make is in clear, or was heard before,
+/// perhaps by the one to whom it is sent back.
+#[test]
+fn forged_replayed_and_reflected_datagrams_do_not_harm_a_proof() {
+    let world = World::new();
+    let mut net = Net::new(Weather::fair(), 1);
+    let slow = |name| Conduct::Proves { name, bytes: 3000, thinks: Duration::from_secs(2) };
+    let client = net.add_prover(world.host("laptop.test"), "", slow(ALICE));
+    let server = net.add_prover(world.host(HOST), PREFER, slow(SERVICE));
+    let (a, b) = (net.hosts[client].address, net.hosts[server].address);
+    net.offer(client, server, ASKED, KerberosUse::Require);
+    let mut dice = Dice::new(11);
+    for _ in 0..60 {
+        net.run(Duration::from_millis(100), |_| false);
+        let is_proving = net.hosts.iter().all(|host| !host.prover.begun.is_empty());
+        let recorded: Vec<_> = net.tape.iter().map(|it| it.2.clone()).collect();
+        for datagram in recorded.iter().rev().take(40).chain(recorded.iter().take(20)) {
+            if !is_proving {
+                break;
+            }
+            net.inject(a, server, datagram);
+            net.inject(b, client, datagram);
+            let mut forged = datagram.clone();
+            for _ in 0..=dice.below(3) {
+                let at = usize::try_from(dice.below(60.min(forged.len() as u64))).unwrap();
+                forged[at] = u8::try_from(dice.below(32)).unwrap();
+            }
+            net.inject(a, server, &forged);
+            net.inject(b, client, &forged);
+        }
+        for (level, what) in [(2, 40), (1, 0), (2, 49), (1, 100)] {
+            let alert = [21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 99, 0, 2, level, what];
+            if is_proving {
+                net.inject(a, server, &alert);
+                net.inject(b, client, &alert);
+            }
+        }
+    }
+    assert!(net.meet(client, server), "{:?} {:?}", net.hosts[0].diary, net.hosts[1].diary);
+    assert_eq!(net.hosts[client].prover.bindings, net.hosts[server].prover.bindings);
+    assert_eq!(net.hosts[client].prover.begun.len(), 1);
+    net.send(client, server, b"here");
+    net.settle();
+    assert_eq!(net.hosts[server].diary.delivered, [(a, b"here".to_vec())]);
+    assert!(net.hosts.iter().all(|it| it.diary.failed.is_empty() && it.diary.closed.is_empty()));
 }

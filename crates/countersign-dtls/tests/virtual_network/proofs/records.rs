@@ -195,3 +195,50 @@ fn what_the_rules_say_of_a_proof_is_said_of_the_peer_alone() {
         evidence.names().iter().map(|it| (it.name().to_string(), it.proof())).collect();
     assert_eq!(names, [(ALICE.to_owned(), Proof::KerberosTicket)]);
 }
+
+/// Its own word is acknowledged, and ours is lost: whatever it says next is answered with that.
+#[test]
+fn a_peer_that_missed_its_refusal_hears_it_again_and_not_for_ever() {
+    let mut net = server(Conduct::RefusesAtLast(SERVICE));
+    let mut stranger = Stranger::client(AT, 0, OFFERING);
+    prove(&mut net, &mut stranger);
+    stranger.say(&mut net, &part(1, &message("last word", &stranger.binding())));
+    stranger.listen(&mut net);
+    for _ in 0..3 {
+        stranger.heard.clear();
+        stranger.say(&mut net, &data(b"are you there?"));
+        stranger.listen(&mut net);
+        assert_eq!(stranger.heard, [[3, 49]]);
+    }
+    assert_eq!(net.hosts[0].endpoint.half_open(), 1);
+    net.run(Duration::from_secs(5), |_| false);
+    assert!(net.hosts[0].endpoint.is_empty());
+    stranger.listen(&mut net);
+    assert!(stranger.end.is_some(), "and its end is told");
+    assert_eq!(delivered(&net, 0).len(), 0);
+}
+
+/// What a server said before it refused arrives before the refusal: it may tell more.
+#[test]
+fn what_was_said_before_a_refusal_is_delivered_first() {
+    let mut net = server(Conduct::RefusesAtLast(SERVICE));
+    let mut stranger = Stranger::client(AT, 0, OFFERING);
+    assert!(stranger.meet(&mut net));
+    let (proof, ..) = net.hosts[0].prover.begun[0];
+    net.hosts[0].prover.forget(proof);
+    let mut lent = net.hosts[0].endpoint.proof(proof, clock::now()).unwrap();
+    assert_eq!(lent.seal(b"the clock is wrong"), 18);
+    let why = HandshakeError::Protocol { what: "a clock".to_owned() };
+    assert_eq!(lent.refuse(why.clone()), why);
+    net.collect(0);
+    stranger.listen(&mut net);
+    assert_eq!(stranger.heard, [part(0, b"the clock is wrong")]);
+    // It was lost, for all that we know, and comes again; only then the rest.
+    net.run(Duration::from_millis(501), |_| false);
+    stranger.listen(&mut net);
+    assert_eq!(stranger.heard, vec![part(0, b"the clock is wrong"); 2]);
+    stranger.say(&mut net, &ack(1, 0));
+    stranger.listen(&mut net);
+    assert_eq!(stranger.heard.last().unwrap(), &[3, 49]);
+    assert_eq!(net.hosts[0].diary.failed[0].2, why);
+}

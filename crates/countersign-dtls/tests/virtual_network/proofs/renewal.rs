@@ -141,3 +141,22 @@ fn a_look_out_whose_proof_fails_ends_nothing() {
         scene.net.hosts[0].diary.failed.is_empty() && scene.net.hosts[0].diary.closed.is_empty()
     );
 }
+
+/// A peer that has begun a proof is there, even if nothing comes of that in time: our own KDC may be
+/// silent.
+#[test]
+fn a_suspicion_is_not_confirmed_by_a_proof_that_takes_too_long() {
+    let mut scene = Scene::new();
+    assert!(scene.meet(KerberosUse::Require));
+    scene.net.hosts[0].prover.conduct = Conduct::Silent;
+    clock::pass(Duration::from_secs(2));
+    let peer = scene.net.hosts[1].address;
+    assert!(!scene.net.hosts[0].endpoint.unreachable(peer, clock::now()));
+    scene.net.tick(0);
+    scene.net.run(Duration::from_secs(11), |_| false);
+    assert_eq!(scene.net.hosts[0].prover.over.len(), 1, "it looked");
+    scene.net.send(0, 1, b"still here");
+    scene.net.settle();
+    assert_eq!(scene.delivered(1), [b"still here"]);
+    assert!(scene.net.hosts[0].diary.closed.is_empty());
+}

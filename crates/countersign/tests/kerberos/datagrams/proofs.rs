@@ -43,6 +43,7 @@ fn the_first_datagram_waits_for_the_proof_and_arrives() {
         let socket = UdpSocket::bind_with(&client, "127.0.0.1:0").unwrap();
         socket.set_peer_target_name(server.address, SERVICE.parse().unwrap()).unwrap();
         socket.set_read_timeout(Some(PATIENCE));
+        let surely_fits = socket.max_datagram_size(server.address);
         for text in [&b"first"[..], b"second", b"third"] {
             socket.send_to(text, server.address).unwrap();
         }
@@ -52,6 +53,7 @@ fn the_first_datagram_waits_for_the_proof_and_arrives() {
             assert_eq!((&back[..count], from), (text, server.address));
         }
         let fits = vec![7; socket.max_datagram_size(server.address)];
+        assert!(surely_fits <= fits.len(), "{surely_fits} and {}", fits.len());
         assert_eq!(socket.send_to(&fits, server.address).unwrap(), fits.len());
         let mut back = vec![0; 2048];
         assert_eq!(socket.recv_from(&mut back).unwrap().0, fits.len());
