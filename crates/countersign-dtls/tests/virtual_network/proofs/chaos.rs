@@ -56,9 +56,7 @@ impl Stage {
         };
         let mut stage =
             Self { net: Net::new(weather, seed), config: config.clone(), actors: [0; 3], dice };
-        for at in 0..3 {
-            stage.actors[at] = stage.enter(at, NAMES[at]);
-        }
+        stage.actors = std::array::from_fn(|at| stage.enter(at, NAMES[at]));
         stage
     }
 
