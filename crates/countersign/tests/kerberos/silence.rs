@@ -134,7 +134,6 @@ fn many_that_hang_in_silent_kdcs_delay_nobody_who_needs_none_or_another() {
                     (failure(became), started.elapsed())
                 })
             };
-            #[expect(clippy::needless_collect, reason = "all hang at one time")]
             let hanging: Vec<_> = (0..MANY).map(hang).collect();
             // By then all threads that may hang do.
             thread::sleep(Duration::from_millis(400));
