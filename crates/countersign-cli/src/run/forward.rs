@@ -1,6 +1,6 @@
 //! `forward`: plain programs reach a secured peer.
 
-use std::net::{SocketAddr, TcpListener as BlockingListener};
+use std::net::{SocketAddr, TcpListener as BlockingListener, TcpStream as PlainStream};
 use std::sync::Arc;
 
 use countersign::Context;
@@ -8,7 +8,7 @@ use tokio::net::TcpListener as PlainListener;
 use tokio::time::sleep;
 
 use super::serve::{PAUSE, is_exhausted};
-use super::tunnel::{self, Called, End, PlainEnd, Trouble, Tunnels, dial_peer, join};
+use super::tunnel::{self, Called, Trouble, Tunnels, arrived, dial_peer, join, travelling};
 use super::{datagrams, dial, host};
 use crate::exit::Verdict;
 use crate::failure::Failure;
@@ -40,7 +40,7 @@ pub(super) fn run(request: &Forward, output: &Output) -> Result<Verdict, Failure
     let way = Arc::new(Way { context, dial: request.dial.clone() });
     let handshakes = 0; // They are connections already.
     let (most, patience) = (request.max_connections, request.patience);
-    tunnel::run(most, handshakes, patience, output, |tunnels| async move {
+    tunnel::run(1, most, handshakes, patience, output, |tunnels| async move {
         let listener = PlainListener::from_std(listener).map_err(Failure::io("listen"))?;
         tunnels.output.forwarding(local, &way.dial.address.to_string(), &way.dial.name);
         loop {
@@ -57,8 +57,14 @@ pub(super) fn run(request: &Forward, output: &Output) -> Result<Verdict, Failure
                 Err(error) if error.raw_os_error().is_some_and(is_lost) => continue,
                 Err(error) => return Err(Failure::io("accept")(error)),
             };
-            // Cut from here on, unless it ends as it should.
-            let (plain, way) = (End::new(plain), Arc::clone(&way));
+            let plain = match travelling(plain) {
+                Ok(plain) => plain,
+                Err(error) => {
+                    tunnels.output.broken(from, &Failure::io("take it")(error));
+                    continue;
+                }
+            };
+            let way = Arc::clone(&way);
             tunnels.carry(place, from, move |tunnels| forward(way, plain, from, tunnels));
         }
     })
@@ -83,10 +89,12 @@ struct Way {
 
 async fn forward(
     way: Arc<Way>,
-    mut plain: PlainEnd,
+    plain: PlainStream,
     from: SocketAddr,
     tunnels: Arc<Tunnels>,
 ) -> Result<(), Trouble> {
+    let taken = arrived(plain).map_err(Failure::io("take it"));
+    let mut plain = taken.map_err(Trouble::Refused)?;
     // Boxed, so that the memory is given back: a handshake needs four times as much as what follows.
     let dialled = Box::pin(dial_peer(&way.context, &way.dial)).await;
     // Refused, the program gets not a byte, and no end that could be taken for an empty answer.

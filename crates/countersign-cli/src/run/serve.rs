@@ -96,7 +96,7 @@ fn programs(
     })
 }
 
-/// Serves each client by a task on one of a few threads.
+/// Serves each client by a task, which one of a few threads carries.
 fn tunnels(
     request: &Serve,
     plain: Plain,
@@ -107,7 +107,8 @@ fn tunnels(
     let handshakes = context.limits().handshakes;
     let addresses = request.listen.resolve()?;
     let (name, is_once) = (request.name.clone(), request.is_once);
-    tunnel::run(most, handshakes, patience, output, move |tunnels| async move {
+    let acceptors = thread::available_parallelism().map_or(1, usize::from).min(ACCEPTING);
+    tunnel::run(acceptors, most, handshakes, patience, output, move |tunnels| async move {
         let listener = TunnelListener::bind_with(&context, addresses.as_slice()).await?;
         tunnels.output.listening(listener.local_addr(), &name);
         let behind = Arc::new(Behind { plain, context });
@@ -117,23 +118,26 @@ fn tunnels(
             return behind.serve(client, &tunnels).await.map(|()| Verdict::AsExpected);
         }
         // Handshakes advance where somebody accepts, so that there is one on each core.
-        let cores = thread::available_parallelism().map_or(1, usize::from);
         let listener = Arc::new(listener);
         let mut accepting = JoinSet::new();
-        for _ in 0..cores.min(ACCEPTING) {
+        for _ in 0..acceptors {
             let (listener, behind, tunnels) = (listener.clone(), behind.clone(), tunnels.clone());
             accepting.spawn(async move {
                 loop {
                     // Before the next client is taken: at the bound, clients wait.
                     let place = tunnels.place().await;
-                    let (client, peer) = match next_client(&listener, &tunnels).await {
+                    let (mut client, peer) = match next_client(&listener, &tunnels).await {
                         Ok(accepted) => accepted,
                         Err(why) => return why,
                     };
                     tunnels.output.accepted(peer, client.evidence());
                     let behind = behind.clone();
-                    tunnels.carry(place, peer, |tunnels| async move {
-                        behind.serve(client, &tunnels).await.map_err(Trouble::Broken)
+                    tunnels.carry(place, peer, move |tunnels| async move {
+                        let served = match client.move_here() {
+                            Ok(()) => behind.serve(client, &tunnels).await,
+                            Err(why) => Err(why),
+                        };
+                        served.map_err(Trouble::Broken)
                     });
                     // Others may have been waiting for their turn on this thread.
                     yield_now().await;

@@ -1,6 +1,7 @@
 //! The ends of a tunnel, each cut unless it was declared over.
 
 use std::io;
+use std::net::TcpStream as StandardStream;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use countersign::tokio::TcpStream as SecuredStream;
 use rustix::net::sockopt::set_socket_linger;
 use tokio::net::TcpStream as PlainStream;
 
+use crate::failure::Failure;
 use crate::run::join::keep_alive;
 
 /// A stream that can be broken off so that the other side cannot take that for an end that was
@@ -50,6 +52,16 @@ impl<S: Cut> End<S> {
 }
 
 impl SecuredEnd {
+    /// Registers it with the reactor of the thread that calls, which is to carry it.
+    ///
+    /// # Errors
+    ///
+    /// If that has no room for it.
+    pub(in crate::run) fn move_here(&mut self) -> Result<(), Failure> {
+        self.stream = SecuredStream::from_blocking(self.stream.get_ref().clone())?;
+        Ok(())
+    }
+
     /// Returns what protects the connection and who the peer is.
     pub(in crate::run) fn evidence(&self) -> Option<&Evidence> {
         self.stream.evidence()
@@ -62,6 +74,25 @@ impl<S: Cut> Drop for End<S> {
             self.stream.cut();
         }
     }
+}
+
+/// Lets go of a stream that another thread is to carry; whatever closes it on the way resets it.
+///
+/// # Errors
+///
+/// If the reactor does not let go.
+pub(in crate::run) fn travelling(stream: PlainStream) -> io::Result<StandardStream> {
+    stream.brace();
+    stream.into_std()
+}
+
+/// Takes charge of a stream that has come to this thread.
+///
+/// # Errors
+///
+/// If the reactor has no room for it.
+pub(in crate::run) fn arrived(stream: StandardStream) -> io::Result<PlainEnd> {
+    Ok(End { stream: PlainStream::from_std(stream)?, is_over: false })
 }
 
 impl Cut for PlainStream {

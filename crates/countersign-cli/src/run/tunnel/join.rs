@@ -9,7 +9,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::end::{PlainEnd, SecuredEnd};
 use super::flow::Flow;
-use super::workers::Tunnels;
+use super::tunnels::Tunnels;
 use crate::failure::Failure;
 
 /// What errors call the ends.

@@ -11,11 +11,13 @@
 //! declared over is cut when it is dropped, whatever the reason. Names are looked up, and files
 //! looked at, on threads for work that blocks; lines of the log are written by another.
 
+mod carriers;
+
 mod dial;
 pub(super) use dial::{dial_peer, dial_service};
 
 mod end;
-pub(super) use end::{End, PlainEnd, SecuredEnd};
+pub(super) use end::{End, SecuredEnd, arrived, travelling};
 
 mod flow;
 
@@ -26,7 +28,7 @@ mod limits;
 
 mod stop;
 
-mod units;
+mod tunnels;
+pub(super) use tunnels::{Trouble, Tunnels, run};
 
-mod workers;
-pub(super) use workers::{Trouble, Tunnels, run};
+mod units;

@@ -1,4 +1,4 @@
-//! The threads on which connections are carried, and how they come to an end.
+//! What all connections of a command share, and how they come to an end.
 
 use std::future::Future;
 use std::io;
@@ -11,6 +11,7 @@ use tokio::runtime::Builder;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
+use super::carriers::Carriers;
 use super::limits::raise_descriptors;
 use super::stop::Signals;
 use super::units::Units;
@@ -25,6 +26,7 @@ pub(in crate::run) struct Tunnels {
     pub(in crate::run) output: Output,
     pub(super) units: Units,
     pub(super) idle: Option<Duration>,
+    carriers: Carriers,
     places: Arc<Semaphore>,
     live: AtomicUsize,
 }
@@ -52,23 +54,21 @@ struct Live {
     has_ended: bool,
 }
 
-/// How many threads at most wait for names and files.
-const WAITERS: usize = 64;
-
 /// How long to wait before another look whether the log has caught up.
 const BEHIND: Duration = Duration::from_millis(20);
 
 /// How long those may take that cannot be stopped, and the last lines of the log.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
-/// Runs `serving` on as many threads as there are cores, until it ends or a signal (SIGTERM, SIGINT)
-/// comes. Then no more connections are taken, and those under way may end by themselves
-/// for as long as `patience` says, or until the next signal; the rest is cut.
+/// Runs `serving`, which takes connections, on `acceptors` threads, until it ends or a signal
+/// (SIGTERM, SIGINT) comes. Then no more connections are taken, and those under way may end by
+/// themselves for as long as `patience` says, or until the next signal; the rest is cut.
 ///
 /// # Errors
 ///
 /// Those of `serving`; that threads cannot be started.
 pub(in crate::run) fn run<F>(
+    acceptors: usize,
     max_connections: u32,
     handshakes: usize,
     patience: Patience,
@@ -82,22 +82,23 @@ where
     let output = output.queued().map_err(Failure::io("start a thread"))?;
     let runtime = Builder::new_multi_thread()
         .enable_all()
-        .thread_name("tunnel")
-        .max_blocking_threads(WAITERS)
+        .worker_threads(acceptors)
+        .thread_name("acceptor")
         .build()
         .map_err(Failure::io("start threads"))?;
+    let (carriers, threads) = Carriers::start(LAST_WORD)?;
     let places = usize::try_from(max_connections).unwrap_or(usize::MAX);
     let tunnels = Arc::new(Tunnels {
         output: output.clone(),
         units: Units::default(),
         idle: patience.idle,
+        carriers,
         places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
         live: AtomicUsize::new(0),
     });
     let serving = serving(Arc::clone(&tunnels));
     let ended = runtime.block_on(async {
         let mut signals = Signals::new()?;
-        // On a worker, where what it starts needs no other thread to be woken.
         let mut serving = tokio::spawn(serving);
         tokio::select! {
             ended = &mut serving => {
@@ -108,8 +109,9 @@ where
         tunnels.drain(max_connections, patience.drain, &mut signals).await;
         Ok(Verdict::AsExpected)
     });
-    // Whatever is left is dropped with the runtime, and so cut.
+    // Whatever is left is dropped with its thread, and so cut.
     runtime.shutdown_timeout(LAST_WORD);
+    threads.end();
     output.settle(LAST_WORD);
     ended
 }
@@ -131,7 +133,7 @@ impl Tunnels {
         }
     }
 
-    /// Has a connection carried by a task of its own, and logs it if it was broken.
+    /// Has a connection carried by a task of its own, on another thread, and logs it if it was broken.
     pub(in crate::run) fn carry<F>(
         self: &Arc<Self>,
         place: Place,
@@ -142,7 +144,7 @@ impl Tunnels {
     {
         self.live.fetch_add(1, Ordering::Relaxed);
         let mut live = Live { tunnels: Arc::clone(self), from, has_ended: false };
-        tokio::spawn(async move {
+        self.carriers.spawn(move || async move {
             // Given back last, when nothing is held any more that counts against a limit.
             let _place = place;
             let ended = carrying(Arc::clone(&live.tunnels)).await;
