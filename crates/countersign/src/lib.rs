@@ -38,6 +38,8 @@ pub use context::{Context, ContextBuilder};
 mod datagram;
 pub use datagram::{Received, UdpSocket};
 
+mod entropy;
+
 mod error;
 pub use error::Error;
 

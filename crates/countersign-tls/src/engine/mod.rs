@@ -56,10 +56,10 @@ pub struct Engine {
     /// Bytes of the wire that have arrived and are not used; after the handshake, at most what
     /// arrived with the last of it.
     incoming: Vec<u8>,
-    /// What protects the connection, from the end of the handshake on.
-    protection: Option<Evidence>,
+    /// What protects the connection, from the end of the handshake on until the evidence is out.
+    protection: Option<Box<Evidence>>,
     /// What the peer showed in the handshake, to be judged anew.
-    chain: Vec<CertificateDer<'static>>,
+    chain: Arc<[CertificateDer<'static>]>,
     /// What a proof inside the connection has proved.
     proven: Option<Box<Proven>>,
     /// Bytes of a proof inside the connection that have been opened, and behind them of the
@@ -207,7 +207,7 @@ impl Engine {
             is_client,
             incoming: Vec::new(),
             protection: None,
-            chain: Vec::new(),
+            chain: Arc::default(),
             proven: None,
             opened: Vec::new(),
             exporter: None,
@@ -416,8 +416,17 @@ impl Engine {
     fn secured(&mut self, evidence: Box<Evidence>) -> Output {
         self.phase = Phase::Secured;
         self.is_evidence_out = true;
-        self.first_bytes = Vec::new();
+        self.forget_handshake();
         Output::Secured(evidence)
+    }
+
+    /// Gives back what only the handshake needed: ten thousand quiet connections would keep it.
+    fn forget_handshake(&mut self) {
+        (self.protection, self.answer, self.deferred) = (None, None, None);
+        (self.exporter, self.choice) = (None, None);
+        self.first_bytes = Vec::new();
+        self.incoming.shrink_to_fit();
+        self.opened.shrink_to_fit();
     }
 
     fn is_tls_done(&self) -> bool {
@@ -426,9 +435,9 @@ impl Engine {
 
     /// Takes down what rustls knows, and takes over the records.
     fn leave_tls(&mut self, now: Timestamp) -> Result<After, HandshakeError> {
-        self.protection = Some(self.describe_protection(now)?);
+        self.protection = Some(Box::new(self.describe_protection(now)?));
         let chain = self.link.common().and_then(|common| common.peer_certificates());
-        self.chain = chain.map(<[_]>::to_vec).unwrap_or_default();
+        self.chain = chain.map(Arc::from).unwrap_or_default();
         let after = self.after_tls()?;
         self.exporter = None;
         let link = std::mem::replace(&mut self.link, Link::Ended(Vec::new()));
@@ -626,7 +635,7 @@ impl Engine {
     /// Returns what protects the connection, with no name proved yet.
     fn protection(&self) -> Result<Evidence, HandshakeError> {
         let missing = || HandshakeError::OurSide { what: "no handshake that is done".to_owned() };
-        self.protection.clone().ok_or_else(missing)
+        self.protection.as_deref().cloned().ok_or_else(missing)
     }
 
     /// Describes the protection, with no name proved yet.

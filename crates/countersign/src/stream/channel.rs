@@ -32,6 +32,8 @@ pub(crate) struct Channel {
     write_closed: AtomicBool,
     read_closed: AtomicBool,
     was_reset: AtomicBool,
+    /// Sealed bytes wait for the socket to take them; changes under the lock of the engine only.
+    has_unsent: AtomicBool,
     /// How often the traffic keys have changed; here, so that a query needs no lock.
     rekeys: AtomicU64,
     latch: Latch,
@@ -45,6 +47,24 @@ enum Protection {
         evidence: Arc<Evidence>,
         delegated: Option<DelegatedCredential>,
     },
+}
+
+/// What a read has left.
+#[cfg(feature = "tokio")]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Left {
+    /// Bytes wait in our memory; maybe not enough of them for more plaintext.
+    pub(crate) here: bool,
+    /// The kernel was asked, and had no more than it gave: more will be news.
+    pub(crate) none_in_kernel: bool,
+}
+
+/// Why a write does not go on.
+enum Stuck {
+    /// The socket refuses.
+    Wire(io::Error),
+    /// The conversation is over.
+    Engine(io::Error),
 }
 
 /// How long the last handle to a blocking stream waits at most for bytes that were accepted before
@@ -63,9 +83,13 @@ impl Channel {
         delegated: Option<DelegatedCredential>,
     ) -> Self {
         inbound.allow_bulk();
+        let has_unsent = engine.wants_transmit();
         let engine = Box::new(Mutex::new(engine));
         let evidence = Arc::new(evidence);
-        Self::new(socket, inbound, Protection::Tls { engine, evidence, delegated })
+        let protection = Protection::Tls { engine, evidence, delegated };
+        let channel = Self::new(socket, inbound, protection);
+        channel.has_unsent.store(has_unsent, Ordering::Release);
+        channel
     }
 
     pub(crate) fn clear(socket: Tcp, inbound: Inbound) -> Self {
@@ -81,6 +105,7 @@ impl Channel {
             write_closed: AtomicBool::new(false),
             read_closed: AtomicBool::new(false),
             was_reset: AtomicBool::new(false),
+            has_unsent: AtomicBool::new(false),
             rekeys: AtomicU64::new(0),
             latch: Latch::default(),
         }
@@ -126,11 +151,21 @@ impl Channel {
 
     /// Returns whether sealed bytes wait for the socket to take them.
     pub(crate) fn wants_write(&self) -> bool {
-        match &self.protection {
-            Protection::Clear => false,
-            Protection::Tls { engine, .. } => {
-                lock(engine).is_ok_and(|engine| engine.wants_transmit())
-            }
+        self.has_unsent.load(Ordering::Acquire)
+    }
+
+    /// Sends what waits, as far as it goes without waiting; returns whether all went.
+    fn push(&self, engine: &mut Engine) -> io::Result<bool> {
+        let pushed = handshake::flush(engine, &self.socket);
+        self.note_unsent(engine);
+        pushed
+    }
+
+    /// Notes, before the lock of the engine is given back, whether anything waits.
+    fn note_unsent(&self, engine: &Engine) {
+        let has_unsent = engine.wants_transmit();
+        if self.has_unsent.load(Ordering::Relaxed) != has_unsent {
+            self.has_unsent.store(has_unsent, Ordering::Release);
         }
     }
 
@@ -164,6 +199,24 @@ impl Channel {
             Err(error) => inbound.keep_end(Err(error)),
         }
         Ok(count)
+    }
+
+    /// Reads what is there, and says what is left of it.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn read_noting(&self, into: &mut [u8]) -> (io::Result<usize>, Left) {
+        let mut left = Left::default();
+        if into.is_empty() || self.read_closed.load(Ordering::Relaxed) {
+            return (Ok(0), left);
+        }
+        let mut inbound = match lock(&self.inbound) {
+            Ok(inbound) => inbound,
+            Err(error) => return (Err(error), left),
+        };
+        let _ = inbound.take_drained();
+        let read = self.receive_or_ahead(&mut inbound, into, false);
+        left.here = inbound.is_waiting();
+        left.none_in_kernel = inbound.take_drained();
+        (read, left)
     }
 
     /// Reads what is there, and never waits, neither for the peer nor for another reader.
@@ -256,12 +309,12 @@ impl Channel {
         inbound: &mut Inbound,
         into: &mut [u8],
     ) -> io::Result<Opened> {
-        let opened = engine.open_from(inbound.unused_mut(), into, clock::now());
+        let opened = engine.open_from(inbound.unused_mut(), into, clock::now);
         self.note_keys(engine);
         if engine.wants_transmit() {
             // An answer to a key update, or an alert. If the socket is full, a writer is at work and
             // takes it along.
-            let _ = handshake::flush(engine, &self.socket);
+            let _ = self.push(engine);
             self.note_keys(engine);
         }
         // What was opened with another key than the program knows of is not for it.
@@ -311,40 +364,50 @@ impl Channel {
         let mut done = 0;
         loop {
             let mut guard = lock(engine)?;
-            let flushed = match handshake::flush(&mut guard, &self.socket) {
-                Ok(flushed) => flushed,
-                Err(error) => {
+            match self.seal_and_push(&mut guard, plain.get(done..).unwrap_or_default()) {
+                (count, Ok(true)) => done += count,
+                // What was sealed is accepted; the rest of it goes with the next call.
+                (count, Ok(false)) if !may_wait && done + count > 0 => return Ok(done + count),
+                (_, Ok(false)) if !may_wait => return Err(io::ErrorKind::WouldBlock.into()),
+                (count, Ok(false)) => {
+                    done += count;
+                    drop(guard);
+                    if deadline.is_none() {
+                        deadline = self.write_deadline()?;
+                    }
+                    if let Err(error) = wait(self.socket.as_fd(), Interest::Write, deadline) {
+                        return if done > 0 { Ok(done) } else { Err(error) };
+                    }
+                }
+                (count, Err(Stuck::Wire(error))) => {
                     drop(guard);
                     let error = self.last_words(engine, error);
-                    return if done > 0 { Ok(done) } else { Err(error) };
+                    return if done + count > 0 { Ok(done + count) } else { Err(error) };
                 }
-            };
-            if flushed {
-                let rest = plain.get(done..).unwrap_or_default();
-                if rest.is_empty() {
-                    return Ok(done);
-                }
-                let sealed = guard.seal(rest);
-                self.note_keys(&mut guard);
-                self.latch.check(&self.socket)?;
-                match sealed {
-                    0 => return Err(self.sealed_nothing(&mut guard)),
-                    count => done += count,
-                }
-                continue;
+                (_, Err(Stuck::Engine(error))) => return Err(error),
             }
-            drop(guard);
-            if !may_wait {
-                // What was sealed is accepted; the rest of it goes with the next call.
-                return if done > 0 { Ok(done) } else { Err(io::ErrorKind::WouldBlock.into()) };
-            }
-            if deadline.is_none() {
-                deadline = self.write_deadline()?;
-            }
-            if let Err(error) = wait(self.socket.as_fd(), Interest::Write, deadline) {
-                return if done > 0 { Ok(done) } else { Err(error) };
+            if done == plain.len() && !self.wants_write() {
+                return Ok(done);
             }
         }
+    }
+
+    /// Sends what waits, then seals one batch and sends that, all without waiting; returns how much
+    /// was sealed, and whether all of it went.
+    fn seal_and_push(&self, engine: &mut Engine, plain: &[u8]) -> (usize, Result<bool, Stuck>) {
+        match self.push(engine).map_err(Stuck::Wire) {
+            Ok(true) if !plain.is_empty() => {}
+            other => return (0, other),
+        }
+        let sealed = engine.seal(plain);
+        self.note_keys(engine);
+        if let Err(ended) = self.latch.check(&self.socket) {
+            return (0, Err(Stuck::Engine(ended)));
+        }
+        if sealed == 0 {
+            return (0, Err(Stuck::Engine(self.sealed_nothing(engine))));
+        }
+        (sealed, self.push(engine).map_err(Stuck::Wire))
     }
 
     fn write_clear(&self, plain: &[u8], may_wait: bool) -> io::Result<usize> {
@@ -374,8 +437,11 @@ impl Channel {
 
     pub(super) fn flush_until(&self, deadline: Option<Instant>, may_wait: bool) -> io::Result<()> {
         let Protection::Tls { engine, .. } = &self.protection else { return Ok(()) };
+        if !self.wants_write() {
+            return Ok(());
+        }
         loop {
-            let flushed = handshake::flush(&mut *lock(engine)?, &self.socket);
+            let flushed = self.push(&mut *lock(engine)?);
             match flushed {
                 Ok(true) => return Ok(()),
                 Ok(false) if !may_wait => return Err(io::ErrorKind::WouldBlock.into()),
@@ -412,7 +478,9 @@ impl Channel {
         if !self.write_closed.swap(true, Ordering::Relaxed)
             && let Protection::Tls { engine, .. } = &self.protection
         {
-            lock(engine)?.close();
+            let mut engine = lock(engine)?;
+            engine.close();
+            self.note_unsent(&engine);
         }
         Ok(())
     }
@@ -456,7 +524,7 @@ impl Channel {
         engine.change_keys().map_err(|source| Error::Handshake { peer, source })?;
         self.note_keys(&mut engine);
         // What does not go now goes with the next write.
-        handshake::flush(&mut engine, &self.socket).map_err(Error::io("change keys"))?;
+        self.push(&mut engine).map_err(Error::io("change keys"))?;
         Ok(())
     }
 
@@ -494,7 +562,7 @@ impl Channel {
         self.latch.end(why.clone());
         engine.abort(why);
         // The peer learns of it if it listens; we are done either way.
-        let _ = handshake::flush(engine, &self.socket);
+        let _ = self.push(engine);
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 
@@ -518,12 +586,15 @@ impl Channel {
         let Ok(mut engine) = lock(engine) else { return error };
         let _ = inbound.receive(self.socket.as_fd(), false);
         // Up to plaintext that a reader may still want.
-        match engine.open_from(inbound.unused_mut(), &mut [], clock::now()) {
+        match engine.open_from(inbound.unused_mut(), &mut [], clock::now) {
             Ok((used, _)) => {
                 inbound.consume(used);
                 error
             }
-            Err(why) => self.failure(why),
+            Err(why) => {
+                self.note_unsent(&engine);
+                self.failure(why)
+            }
         }
     }
 

@@ -3,6 +3,8 @@
 mod channel;
 mod latch;
 pub(crate) use channel::Channel;
+#[cfg(feature = "tokio")]
+pub(crate) use channel::Left;
 
 mod handshake;
 pub(crate) use handshake::{Advance, Handshake, Waiting};

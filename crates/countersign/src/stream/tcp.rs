@@ -179,6 +179,18 @@ impl TcpStream {
         self.channel.try_read(into)
     }
 
+    /// Reads without waiting, and says what is left.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn read_noting(&self, into: &mut [u8]) -> (io::Result<usize>, super::Left) {
+        self.channel.read_noting(into)
+    }
+
+    /// Returns whether bytes that were accepted wait for the socket to take them.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn wants_write(&self) -> bool {
+        self.channel.wants_write()
+    }
+
     /// Writes without waiting, whatever the mode of the stream is; see the type about bytes that
     /// were accepted and go out later.
     ///
