@@ -58,6 +58,8 @@ pub use socket::Socket;
 mod stream;
 pub use stream::TcpStream;
 
+mod sync;
+
 #[cfg(feature = "tokio")]
 pub mod tokio;
 

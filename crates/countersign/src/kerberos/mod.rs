@@ -10,11 +10,14 @@ pub(crate) use generation::{KerberosFiles, keytab};
 mod party;
 pub(crate) use party::{Party, ProofUnderWay, Step, terms};
 
+mod pool;
+pub(crate) use pool::Place;
+
 mod task;
 pub(crate) use task::Task;
 
 mod workers;
-pub(crate) use workers::{Place, start};
+pub(crate) use workers::start;
 
 pub use countersign_kerberos::{
     AcceptorCredential, DelegatedCredential, Holder, HostSettings, KeytabKey, is_available,

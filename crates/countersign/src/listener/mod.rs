@@ -3,6 +3,8 @@
 mod completions;
 use completions::Completions;
 
+mod queue;
+
 mod table;
 use table::{Stage, Table};
 

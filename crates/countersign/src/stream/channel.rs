@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream as Tcp};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use super::latch::{Latch, still_welcome};
 use super::{Inbound, handshake};
 use crate::Context;
 use crate::clock;
-use crate::core::{Evidence, HandshakeError, QueryAnswer, QueryTemplate, SaFields, WsaError};
+use crate::core::{Evidence, HandshakeError, QueryAnswer, QueryTemplate, WsaError};
 use crate::error::Error;
 
 /// An open connection, shared by all handles to it.
@@ -34,8 +34,6 @@ pub(crate) struct Channel {
     was_reset: AtomicBool,
     /// Sealed bytes wait for the socket to take them; changes under the lock of the engine only.
     has_unsent: AtomicBool,
-    /// How often the traffic keys have changed; here, so that a query needs no lock.
-    rekeys: AtomicU64,
     latch: Latch,
 }
 
@@ -106,7 +104,6 @@ impl Channel {
             read_closed: AtomicBool::new(false),
             was_reset: AtomicBool::new(false),
             has_unsent: AtomicBool::new(false),
-            rekeys: AtomicU64::new(0),
             latch: Latch::default(),
         }
     }
@@ -492,11 +489,11 @@ impl Channel {
     ///
     /// As [`super::TcpStream::query_with`].
     pub(crate) fn query(&self, template: &QueryTemplate) -> Result<QueryAnswer, Error> {
-        // First the latch, then the ids: a change in between ends the connection, and is not lost.
-        self.latch.set(template.abort_on());
+        // A change of what is answered here ends the connection, and is not lost.
+        let rekeys = self.latch.set(template.abort_on());
         self.follow_policy();
         self.check_alive()?;
-        Ok(template.answer(self.evidence(), self.rekeys.load(Ordering::SeqCst)))
+        Ok(template.answer(self.evidence(), rekeys))
     }
 
     /// Says whether there is still a connection.
@@ -530,12 +527,7 @@ impl Channel {
 
     /// Notices that the traffic keys have changed.
     fn note_keys(&self, engine: &mut Engine) {
-        let rekeys = engine.rekeys();
-        if self.rekeys.load(Ordering::Relaxed) == rekeys {
-            return;
-        }
-        self.rekeys.store(rekeys, Ordering::SeqCst);
-        if self.latch.holds(SaFields::QM_SA_ID) {
+        if self.latch.note_rekeys(engine.rekeys()) {
             self.end(engine, "the traffic keys have changed".to_owned());
         }
     }

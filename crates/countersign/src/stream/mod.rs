@@ -12,5 +12,7 @@ pub(crate) use handshake::{Advance, Handshake, Waiting};
 mod inbound;
 pub(crate) use inbound::Inbound;
 
+mod standing;
+
 mod tcp;
 pub use tcp::TcpStream;
