@@ -1,9 +1,10 @@
 //! Work that is handed to threads, while these grow tired of waiting, and while it is given up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 
 use crate::pool::{Place, Pool};
@@ -110,5 +111,29 @@ fn work_that_is_given_up_is_done_wholly_or_not_at_all_and_not_begun_later() {
         }
         assert_eq!(worked.get(), done.get(), "half of it was done");
         assert!(worked.get() <= begun + 1);
+    });
+}
+
+#[test]
+fn work_that_is_given_up_while_it_waits_for_a_thread_is_never_done() {
+    check(|| {
+        let (pool, worked, done) = (pool(1), Count::default(), Count::default());
+        let gate = Arc::new(AtomicBool::new(false));
+        let (busy, opened) = (Place::default(), gate.clone());
+        let wait_for_gate = move || {
+            while !opened.load(Ordering::Acquire) {
+                thread::yield_now();
+            }
+        };
+        pool.start_at(&busy, wait_for_gate, |_| {}).unwrap();
+        let place = Place::default();
+        start(pool, &place, &worked, &done);
+        drop(place);
+        gate.store(true, Ordering::Release);
+        tire(pool);
+        while pool.is_busy() {
+            thread::yield_now();
+        }
+        assert_eq!((worked.get(), done.get()), (0, 0));
     });
 }
