@@ -6,13 +6,14 @@ use std::io;
 use std::net::SocketAddr;
 
 use countersign::tokio::{TcpListener, TcpStream};
+use rustls::HandshakeKind;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener as Plain, TcpStream as Tcp};
 use tokio::runtime::{Builder, Runtime};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::material::{HOST, LOOPBACK, Material, Proof, asked};
+use crate::material::{HOST, LOOPBACK, Material, Proof, Sessions, asked};
 use crate::peers::Peer;
 
 /// A stream of any of them.
@@ -36,9 +37,9 @@ pub(crate) enum Acceptor {
 
 /// Connects within a runtime.
 pub(crate) enum Connector {
-    Countersign(countersign::Context),
+    Countersign(countersign::Context, Sessions),
     Plain,
-    Rustls(TlsConnector),
+    Rustls(TlsConnector, Sessions),
 }
 
 impl Server {
@@ -87,21 +88,30 @@ impl Connector {
     /// Connects as this peer does.
     pub(crate) fn new(material: &Material, peer: Peer, proof: Proof) -> Self {
         match peer {
-            Peer::CountersignTokio => Self::Countersign(material.our_client(proof)),
-            Peer::TokioRustls => Self::Rustls(material.rustls_client(proof).into()),
+            Peer::CountersignTokio => {
+                Self::Countersign(material.our_client(proof), Sessions::of(proof))
+            }
+            Peer::TokioRustls => {
+                Self::Rustls(material.rustls_client(proof).into(), Sessions::of(proof))
+            }
             _ => Self::Plain,
         }
     }
 
     pub(crate) async fn connect(&self, address: SocketAddr) -> io::Result<Box<dyn Stream>> {
         match self {
-            Self::Countersign(context) => {
-                Ok(Box::new(TcpStream::connect_with(context, address, &asked()).await?))
+            Self::Countersign(context, sessions) => {
+                let stream = TcpStream::connect_with(context, address, &asked()).await?;
+                sessions.check(stream.evidence().is_some_and(|it| it.is_resumed()))?;
+                Ok(Box::new(stream))
             }
             Self::Plain => Ok(Box::new(connect(address).await?)),
-            Self::Rustls(tls) => {
+            Self::Rustls(tls, sessions) => {
                 let name = ServerName::try_from(HOST).map_err(io::Error::other)?;
-                Ok(Box::new(tls.connect(name, connect(address).await?).await?))
+                let stream = tls.connect(name, connect(address).await?).await?;
+                let kind = stream.get_ref().1.handshake_kind();
+                sessions.check(kind == Some(HandshakeKind::Resumed))?;
+                Ok(Box::new(stream))
             }
         }
     }

@@ -6,9 +6,11 @@ use std::ops::{Deref, DerefMut};
 
 use countersign::{TcpListener, TcpStream};
 use openssl::ssl::SslStream;
-use rustls::{ClientConnection, ConnectionCommon, ServerConnection, SideData, StreamOwned};
+use rustls::{
+    ClientConnection, ConnectionCommon, HandshakeKind, ServerConnection, SideData, StreamOwned,
+};
 
-use crate::material::{HOST, LOOPBACK, Material, Proof, asked};
+use crate::material::{HOST, LOOPBACK, Material, Proof, Sessions, asked};
 use crate::peers::Peer;
 
 /// What rustls buffers of records in [`Peer::RustlsTuned`].
@@ -80,7 +82,7 @@ pub(crate) fn server(material: &Material, peer: Peer, proof: Proof) -> io::Resul
             let config = material.rustls_server(proof);
             plain_server(move |tcp| {
                 let connection = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
-                secure(connection, tcp, peer)
+                Ok(boxed(secure(connection, tcp, peer)?))
             })
         }
         _ => plain_server(|tcp| Ok(boxed(tcp))),
@@ -92,7 +94,12 @@ pub(crate) fn client(material: &Material, peer: Peer, proof: Proof) -> Connect {
     match peer {
         Peer::Countersign => {
             let (context, name) = (material.our_client(proof), asked());
-            Box::new(move |address| Ok(boxed(TcpStream::connect_with(&context, address, &name)?)))
+            let sessions = Sessions::of(proof);
+            Box::new(move |address| {
+                let stream = TcpStream::connect_with(&context, address, &name)?;
+                sessions.check(stream.evidence().is_some_and(|it| it.is_resumed()))?;
+                Ok(boxed(stream))
+            })
         }
         Peer::Openssl => {
             let connector = material.openssl_client(proof);
@@ -102,11 +109,14 @@ pub(crate) fn client(material: &Material, peer: Peer, proof: Proof) -> Connect {
         }
         Peer::Rustls | Peer::RustlsTuned => {
             let config = material.rustls_client(proof);
+            let sessions = Sessions::of(proof);
             Box::new(move |address| {
                 let name = HOST.try_into().map_err(io::Error::other)?;
                 let connection =
                     ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
-                secure(connection, plain(address)?, peer)
+                let stream = secure(connection, plain(address)?, peer)?;
+                sessions.check(stream.conn.handshake_kind() == Some(HandshakeKind::Resumed))?;
+                Ok(boxed(stream))
             })
         }
         _ => Box::new(|address| Ok(boxed(plain(address)?))),
@@ -114,7 +124,7 @@ pub(crate) fn client(material: &Material, peer: Peer, proof: Proof) -> Connect {
 }
 
 /// Does rustls' handshake, and then sets the limit, which would hold for the handshake too.
-fn secure<C, S>(connection: C, tcp: Tcp, peer: Peer) -> io::Result<Box<dyn Stream>>
+fn secure<C, S>(connection: C, tcp: Tcp, peer: Peer) -> io::Result<StreamOwned<C, Tcp>>
 where
     C: DerefMut + Deref<Target = ConnectionCommon<S>> + Send + 'static,
     S: SideData + 'static,
@@ -126,7 +136,7 @@ where
     if peer == Peer::RustlsTuned {
         stream.conn.set_buffer_limit(Some(TUNED));
     }
-    Ok(boxed(stream))
+    Ok(stream)
 }
 
 fn openssl(error: openssl::ssl::HandshakeError<Tcp>) -> io::Error {

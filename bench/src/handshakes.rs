@@ -1,4 +1,5 @@
-//! New connections, one after the other, each with a full handshake, one byte and a proper end.
+//! New connections, one after the other, each with a full handshake or a resumed session, one byte
+//! and a proper end.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -28,6 +29,18 @@ const CASES: &[Case] = &[
     Case::of(Peer::TokioRustls),
 ];
 
+/// OpenSSL's binding for Rust takes a session for a connection in unsafe code only.
+const RESUMING: &[Case] = &[
+    Case::of(Peer::Countersign),
+    Case::of(Peer::Rustls),
+    Case::of(Peer::CountersignTokio),
+    Case::of(Peer::TokioRustls),
+];
+
+const NOTE_RESUMED: &str = "New connections one after the other, both sides on one core, each resuming the session of \
+    the one before with a key exchange of its own; X25519MLKEM768. rustls as it comes believes a session; \
+    Countersign judges the peer's certificate anew.";
+
 const NOTE: &str = "New connections one after the other, both sides on one core, nothing resumed; \
     X25519MLKEM768, OpenSSL 3.0: X25519.";
 
@@ -49,6 +62,24 @@ pub(crate) const FIGURES: &[Figure] = &[
         summary: &[0],
         cases: CASES,
         run: |bench, case| run(bench, case.peer, Proof::Mutual),
+    },
+    Figure {
+        id: "handshakes-resumed",
+        title: "resumed sessions, the server has proved its name",
+        note: NOTE_RESUMED,
+        columns: COLUMNS,
+        summary: &[0],
+        cases: RESUMING,
+        run: |bench, case| run(bench, case.peer, Proof::ServerOnlyResumed),
+    },
+    Figure {
+        id: "handshakes-resumed-mutual",
+        title: "resumed sessions, both have proved their names",
+        note: NOTE_RESUMED,
+        columns: COLUMNS,
+        summary: &[0],
+        cases: RESUMING,
+        run: |bench, case| run(bench, case.peer, Proof::MutualResumed),
     },
 ];
 

@@ -3,6 +3,7 @@
 //! ECDSA P-256 under one authority, AES-256-GCM, X25519MLKEM768; OpenSSL 3.0 has X25519 only.
 //! Everything lies in files, so that a child process can be told of it.
 
+use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,11 +24,46 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Who proves a name.
+/// Who proves a name, and whether each connection does so anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
     Mutual,
+    MutualResumed,
     ServerOnly,
+    ServerOnlyResumed,
+}
+
+impl Proof {
+    pub(crate) fn is_mutual(self) -> bool {
+        matches!(self, Self::Mutual | Self::MutualResumed)
+    }
+
+    /// Whether sessions are resumed; else every handshake is a full one, whoever measures.
+    pub(crate) fn is_resumed(self) -> bool {
+        matches!(self, Self::MutualResumed | Self::ServerOnlyResumed)
+    }
+}
+
+/// Sees to it that from the second connection on what is called resumed is, and nothing else.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    is_expected: bool,
+    is_first: Cell<bool>,
+}
+
+impl Sessions {
+    pub(crate) fn of(proof: Proof) -> Self {
+        Self { is_expected: proof.is_resumed(), is_first: Cell::new(true) }
+    }
+
+    pub(crate) fn check(&self, is_resumed: bool) -> io::Result<()> {
+        let is_expected = self.is_expected && !self.is_first.replace(false);
+        if is_resumed == is_expected {
+            return Ok(());
+        }
+        let what = if is_resumed { "was resumed" } else { "was not resumed" };
+        Err(io::Error::other(format!("a session {what}, against what is measured")))
+    }
 }
 
 /// Where the certificates are.
@@ -79,19 +115,22 @@ impl Material {
 
     /// What our server shares between connections.
     pub(crate) fn our_server(&self, proof: Proof) -> Context {
-        let certificates = match proof {
-            Proof::Mutual => ClientCertificates::Require,
-            Proof::ServerOnly => ClientCertificates::None,
+        let certificates = match proof.is_mutual() {
+            true => ClientCertificates::Require,
+            false => ClientCertificates::None,
         };
-        let policy = Policy::default().with_client_certificates(certificates);
+        let policy = Policy::default()
+            .with_client_certificates(certificates)
+            .with_resumption(proof.is_resumed());
         let context = Context::builder().anchors(self.anchors()).policy(policy);
         context.credential(self.credential("server")).build().expect("a context")
     }
 
     /// What our client shares between connections.
     pub(crate) fn our_client(&self, proof: Proof) -> Context {
-        let mut context = Context::builder().anchors(self.anchors());
-        if proof == Proof::Mutual {
+        let policy = Policy::default().with_resumption(proof.is_resumed());
+        let mut context = Context::builder().anchors(self.anchors()).policy(policy);
+        if proof.is_mutual() {
             context = context.credential(self.credential("client"));
         }
         context.build().expect("a context")
@@ -116,19 +155,21 @@ impl Material {
         let config = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&TLS13])
             .expect("TLS 1.3");
-        let config = match proof {
-            Proof::Mutual => {
+        let config = match proof.is_mutual() {
+            true => {
                 let verifier =
                     WebPkiClientVerifier::builder_with_provider(self.roots().into(), provider);
                 config.with_client_cert_verifier(verifier.build().expect("anchors"))
             }
-            Proof::ServerOnly => config.with_no_client_auth(),
+            false => config.with_no_client_auth(),
         };
         let (chain, key) = self.identity("server");
         let mut config = config.with_single_cert(chain, key).expect("a certificate");
-        // A full handshake each time, as with the others: nobody comes back with a ticket.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
+        if !proof.is_resumed() {
+            // A full handshake each time, as with the others: nobody comes back with a ticket.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         Arc::new(config)
     }
 
@@ -137,14 +178,16 @@ impl Material {
             .with_protocol_versions(&[&TLS13])
             .expect("TLS 1.3")
             .with_root_certificates(self.roots());
-        let mut config = match proof {
-            Proof::Mutual => {
+        let mut config = match proof.is_mutual() {
+            true => {
                 let (chain, key) = self.identity("client");
                 config.with_client_auth_cert(chain, key).expect("a certificate")
             }
-            Proof::ServerOnly => config.with_no_client_auth(),
+            false => config.with_no_client_auth(),
         };
-        config.resumption = Resumption::disabled();
+        if !proof.is_resumed() {
+            config.resumption = Resumption::disabled();
+        }
         Arc::new(config)
     }
 
@@ -164,7 +207,7 @@ impl Material {
         builder.set_certificate_chain_file(&self.chain).expect("a chain");
         builder.set_options(SslOptions::NO_TICKET);
         builder.set_num_tickets(0).expect("no tickets");
-        if proof == Proof::Mutual {
+        if proof.is_mutual() {
             builder.set_ca_file(&self.root).expect("an anchor");
             builder.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
         }
@@ -177,7 +220,7 @@ impl Material {
         builder.set_ciphersuites("TLS_AES_256_GCM_SHA384").expect("a suite");
         builder.set_groups_list("X25519").expect("a group");
         builder.set_ca_file(&self.root).expect("an anchor");
-        if proof == Proof::Mutual {
+        if proof.is_mutual() {
             let (key, chain) = (self.at.join("client.key"), self.at.join("client.pem"));
             builder.set_private_key_file(key, SslFiletype::PEM).expect("a key");
             builder.set_certificate_chain_file(chain).expect("a chain");

@@ -149,6 +149,8 @@ pub struct Evidence {
     key_exchange: String,
     session: SessionId,
     since: Timestamp,
+    /// When the peer proved its names, if that was in an earlier connection.
+    resumed_from: Option<Timestamp>,
     asked: Option<PeerName>,
     names: Vec<ProvedPeer>,
     expires: Option<Timestamp>,
@@ -171,6 +173,7 @@ impl Evidence {
             key_exchange,
             session,
             since,
+            resumed_from: None,
             asked: None,
             names: Vec::new(),
             expires: None,
@@ -183,6 +186,14 @@ impl Evidence {
     #[must_use]
     pub fn held_since(mut self, since: Timestamp) -> Self {
         self.since = since;
+        self
+    }
+
+    /// Says that the peer proved itself in an earlier connection, at this time, and that this one
+    /// resumes its session: who it is was judged anew, but its key has signed nothing since.
+    #[must_use]
+    pub fn resumed_from(mut self, authenticated: Timestamp) -> Self {
+        self.resumed_from = Some(authenticated);
         self
     }
 
@@ -231,6 +242,18 @@ impl Evidence {
     /// Returns since when it holds.
     pub fn since(&self) -> Timestamp {
         self.since
+    }
+
+    /// Returns whether the connection resumes the session of an earlier one, in which the peer
+    /// proved itself (RFC 8446 section 2.2).
+    pub fn is_resumed(&self) -> bool {
+        self.resumed_from.is_some()
+    }
+
+    /// Returns when the peer last proved itself by its key: when this connection was made, or the
+    /// one whose session it resumes.
+    pub fn authenticated(&self) -> Timestamp {
+        self.resumed_from.unwrap_or(self.since)
     }
 
     /// Returns the name that was asked for, if one was.

@@ -27,7 +27,7 @@ pub enum ClientPlan {
 
 /// Whom the peer must prove to be.
 #[non_exhaustive]
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Asked {
     /// Anyone with a certificate that we trust (`OPTIONAL_PEER_NAME_VERIFICATION`).
     AnyTrusted,
@@ -42,7 +42,7 @@ pub enum Asked {
 
 /// Where the name that a peer must prove comes from.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AskedFrom {
     /// The policy's `[[target]]` for this address.
     Policy(SocketAddr),

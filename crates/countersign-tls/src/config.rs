@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use countersign_core::{Policy, Timestamp};
 use rustls::SupportedProtocolVersion;
-use rustls::client::Resumption;
+use rustls::client::{Resumption, Tls12Resumption};
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
 use rustls::time_provider::TimeProvider;
@@ -14,6 +14,7 @@ use rustls_pki_types::UnixTime;
 use crate::credential::{Credential, TrustAnchors};
 use crate::exporter::Capture;
 use crate::provider::provider;
+use crate::resumption::{SessionStore, Ticketer};
 use crate::verify::Verifier;
 use crate::{scope, withhold};
 
@@ -28,6 +29,8 @@ pub struct ClientConfig {
     pub(crate) plain: Arc<rustls::ClientConfig>,
     /// The same, but it offers a proof inside the connection.
     pub(crate) proving: Arc<rustls::ClientConfig>,
+    /// Who judges servers whose sessions the plain one resumes, if it does.
+    pub(crate) resumes: Option<Arc<Verifier>>,
 }
 
 impl ClientConfig {
@@ -39,12 +42,14 @@ impl ClientConfig {
     /// Never: the provider supports the versions asked for.
     pub fn new(policy: &Policy, anchors: &TrustAnchors, credential: Option<&Credential>) -> Self {
         let verifier = Arc::new(Verifier::new(anchors.clone()));
-        let builder = client_builder(policy).dangerous().with_custom_certificate_verifier(verifier);
+        let builder =
+            client_builder(policy).dangerous().with_custom_certificate_verifier(verifier.clone());
         let mut plain = match credential {
             Some(credential) => builder.with_client_cert_resolver(resolver(credential)),
             None => builder.with_no_client_auth(),
         };
         plain.resumption = Resumption::disabled();
+        plain.enable_early_data = false;
         plain.require_ems = true;
         plain.enable_secret_extraction = true;
         plain.key_log = Arc::new(Capture);
@@ -54,7 +59,12 @@ impl ClientConfig {
             proving.client_auth_cert_resolver = withhold::resolver(credential);
         }
         let is_lax = policy.allows_tls12();
-        Self { is_lax, plain: Arc::new(plain), proving: Arc::new(proving) }
+        let resumes = policy.resumes().then_some(verifier);
+        if let Some(verifier) = &resumes {
+            let store = Arc::new(SessionStore::new(verifier.clone()));
+            plain.resumption = Resumption::store(store).tls12_resumption(Tls12Resumption::Disabled);
+        }
+        Self { is_lax, plain: Arc::new(plain), proving: Arc::new(proving), resumes }
     }
 }
 
@@ -67,6 +77,8 @@ pub struct ServerConfig {
     pub(crate) plain: Option<Arc<rustls::ServerConfig>>,
     /// For clients that offer a proof inside the connection.
     pub(crate) proving: Arc<rustls::ServerConfig>,
+    /// Who judges clients whose sessions the plain one resumes, if it does.
+    pub(crate) resumes: Option<Arc<Verifier>>,
 }
 
 impl ServerConfig {
@@ -76,9 +88,16 @@ impl ServerConfig {
     ///
     /// Never: the provider supports the versions asked for.
     pub fn new(policy: &Policy, anchors: &TrustAnchors, credential: &Credential) -> Self {
-        let plain = Some(Arc::new(server(server_builder(versions(policy)), anchors, credential)));
+        let verifier = Arc::new(Verifier::new(anchors.clone()));
+        let mut plain = server(server_builder(versions(policy)), &verifier, credential);
+        let resumes = policy.resumes().then_some(verifier);
+        if let Some(verifier) = &resumes {
+            plain.ticketer = Arc::new(Ticketer::new(verifier.clone()));
+            plain.send_tls13_tickets = TICKETS;
+        }
+        let plain = Some(Arc::new(plain));
         let is_lax = policy.allows_tls12();
-        Self { is_lax, plain, ..Self::for_proofs_only(anchors, credential) }
+        Self { is_lax, plain, resumes, ..Self::for_proofs_only(anchors, credential) }
     }
 
     /// Builds it for a server that has no certificate whose name anyone would believe: clients that
@@ -88,9 +107,10 @@ impl ServerConfig {
     ///
     /// Never: the provider supports TLS 1.3.
     pub fn for_proofs_only(anchors: &TrustAnchors, credential: &Credential) -> Self {
-        let mut proving = server(server_builder(TLS13_ONLY), anchors, credential);
+        let verifier = Arc::new(Verifier::new(anchors.clone()));
+        let mut proving = server(server_builder(TLS13_ONLY), &verifier, credential);
         proving.alpn_protocols = vec![PROOF_PROTOCOL.to_vec()];
-        Self { is_lax: false, plain: None, proving: Arc::new(proving) }
+        Self { is_lax: false, plain: None, proving: Arc::new(proving), resumes: None }
     }
 
     /// Returns whether it serves clients that know us by our certificate.
@@ -101,14 +121,16 @@ impl ServerConfig {
 
 fn server(
     builder: rustls::ConfigBuilder<rustls::ServerConfig, rustls::WantsVerifier>,
-    anchors: &TrustAnchors,
+    verifier: &Arc<Verifier>,
     credential: &Credential,
 ) -> rustls::ServerConfig {
-    let verifier = Arc::new(Verifier::new(anchors.clone()));
-    let mut config =
-        builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver(credential));
+    let builder = builder.with_client_cert_verifier(verifier.clone());
+    let mut config = builder.with_cert_resolver(resolver(credential));
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
+    // A client may ask for them (RFC 9149), and gets no more for that.
+    config.max_tls13_tickets = 0;
+    config.max_early_data_size = 0;
     config.require_ems = true;
     config.enable_secret_extraction = true;
     config.key_log = Arc::new(Capture);
@@ -135,6 +157,9 @@ fn versions(policy: &Policy) -> &'static [&'static SupportedProtocolVersion] {
     const LAX: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
     if policy.allows_tls12() { LAX } else { TLS13_ONLY }
 }
+
+/// How many tickets a server gives with each connection: the next one uses it, and brings another.
+const TICKETS: usize = 1;
 
 /// Proofs inside the connection are bound to it by the exporter of TLS 1.3 (RFC 9266).
 const TLS13_ONLY: &[&SupportedProtocolVersion] = &[&TLS13];

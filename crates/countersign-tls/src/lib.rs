@@ -13,7 +13,8 @@
 //! pass, by `proof_input` and `seal_proof`. What they mean is not known here.
 //!
 //! TLS 1.3 over rustls and aws-lc-rs, TLS 1.2 only where policy opts in; AEAD suites only,
-//! X25519MLKEM768 preferred; no resumption, no early data. Chains are verified by rustls-webpki;
+//! X25519MLKEM768 preferred; no early data. Sessions of TLS 1.3 are resumed, and their peers judged
+//! anew (`resumption/`). Chains are verified by rustls-webpki;
 //! which name a good certificate proves is decided in `names.rs`, after the chain, so that
 //! neither failure is reported as the other.
 //!
@@ -23,6 +24,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs, clippy::missing_errors_doc, clippy::missing_panics_doc)]
 #![warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr)]
+
+mod chain;
 
 mod config;
 pub use config::{ClientConfig, PROOF_PROTOCOL, ServerConfig};
@@ -45,7 +48,11 @@ mod names;
 
 mod provider;
 
+mod recent;
+
 mod record;
+
+mod resumption;
 
 mod san;
 pub use san::{AlternativeName, KerberosName, encode};

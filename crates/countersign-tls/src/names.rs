@@ -42,6 +42,17 @@ impl StatedNames {
         Ok(Self { names: san::read(certificate)?, constrained })
     }
 
+    /// Of a certificate that states no name.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self { names: Vec::new(), constrained: false }
+    }
+
+    /// Returns how many names there are, of whatever kind.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
     /// Returns the proof of `asked`.
     ///
     /// # Errors

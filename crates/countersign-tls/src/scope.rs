@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use countersign_core::{Admission, Asked, HandshakeError, ProvedPeer, Timestamp};
 
+use crate::chain::VerifiedChain;
 use crate::exporter::ExporterSecret;
+use crate::resumption::Session;
 
 /// What a connection wants to know of its peer.
 #[non_exhaustive]
@@ -44,9 +46,12 @@ pub struct Answer {
     pub names: Vec<ProvedPeer>,
     /// Until when the certificate is good.
     pub expires: Timestamp,
+    /// The chain that says so.
+    pub(crate) chain: Arc<VerifiedChain>,
 }
 
-/// What came of a call.
+/// What came of calls: what earlier ones of the same handshake have left goes in, and comes out
+/// with what this one adds.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) answer: Option<Answer>,
@@ -55,6 +60,10 @@ pub(crate) struct Outcome {
     pub(crate) deferred: Option<HandshakeError>,
     /// What keying material is exported from.
     pub(crate) exporter: Option<ExporterSecret>,
+    /// The session that the connection resumes.
+    pub(crate) session: Option<Session>,
+    /// A session that rustls was given to resume in this call; whether it does is not known yet.
+    pub(crate) offered: Option<Session>,
 }
 
 struct Scope {
@@ -77,16 +86,15 @@ impl Drop for Leave {
 }
 
 /// Runs `call` at the time `now` for a connection that asks `question`, if it still asks one;
-/// `deferred` is what an earlier call has left.
+/// `outcome` is what earlier calls have left.
 pub(crate) fn enter<T>(
     question: Option<&Arc<Question>>,
     now: Timestamp,
-    deferred: Option<HandshakeError>,
+    outcome: Outcome,
     call: impl FnOnce() -> T,
 ) -> (T, Outcome) {
     let _leave = Leave;
     SCOPE.with_borrow_mut(|slot| {
-        let outcome = Outcome { deferred, ..Outcome::default() };
         *slot = Some(Scope { question: question.cloned(), now, outcome });
     });
     let result = call();
@@ -107,6 +115,30 @@ pub(crate) fn question() -> Option<Arc<Question>> {
 /// Returns why the peer's certificate does not do, if that was found and ended nothing yet.
 pub(crate) fn deferred() -> Option<HandshakeError> {
     SCOPE.with_borrow(|slot| slot.as_ref().and_then(|scope| scope.outcome.deferred.clone()))
+}
+
+/// Asks about what the peer's certificate has proved, so far as is known.
+pub(crate) fn with_answer<T>(ask: impl FnOnce(Option<&Answer>) -> T) -> Option<T> {
+    SCOPE.with_borrow(|slot| slot.as_ref().map(|scope| ask(scope.outcome.answer.as_ref())))
+}
+
+/// Returns the session that the connection resumes.
+pub(crate) fn session() -> Option<Session> {
+    SCOPE.with_borrow(|slot| slot.as_ref().and_then(|scope| scope.outcome.session.clone()))
+}
+
+/// Returns the session that rustls was given to resume in this call.
+pub(crate) fn offered() -> Option<Session> {
+    SCOPE.with_borrow(|slot| slot.as_ref().and_then(|scope| scope.outcome.offered.clone()))
+}
+
+/// Leaves what session rustls is given to resume: the last one counts.
+pub(crate) fn offer(session: Option<Session>) {
+    SCOPE.with_borrow_mut(|slot| {
+        if let Some(scope) = slot {
+            scope.outcome.offered = session;
+        }
+    });
 }
 
 /// Leaves a verdict that ends nothing yet.

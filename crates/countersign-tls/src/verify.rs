@@ -1,19 +1,18 @@
 //! Judges a certificate: first the chain, then its use, then the name, then who may connect.
 
-use countersign_core::{Asked, ClientCertificates, HandshakeError, PeerName, Timestamp};
+use std::sync::Arc;
+
+use countersign_core::{ClientCertificates, HandshakeError, Timestamp};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::ParsedExtension;
-use x509_parser::prelude::FromDer;
 
+use crate::chain::{ChainDigest, KnownChains, Usage, VerifiedChain};
 use crate::credential::TrustAnchors;
 use crate::error::{to_rustls, words};
-use crate::names::StatedNames;
 use crate::provider::provider;
 use crate::scope::{self, Answer, Question};
 
@@ -21,11 +20,51 @@ use crate::scope::{self, Answer, Question};
 #[derive(Debug)]
 pub(crate) struct Verifier {
     anchors: TrustAnchors,
+    known: KnownChains,
 }
 
 impl Verifier {
     pub(crate) fn new(anchors: TrustAnchors) -> Self {
-        Self { anchors }
+        Self { anchors, known: KnownChains::new() }
+    }
+
+    /// Judges a chain for a question. What the chain itself comes to may be known from before;
+    /// the question is asked each time.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError`], a bad chain before a wrong name.
+    pub(crate) fn ask(
+        &self,
+        question: &Question,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: Timestamp,
+    ) -> Result<Answer, HandshakeError> {
+        let usage = Usage::of(question);
+        let known = self.known(&ChainDigest::of(usage, leaf, intermediates), now);
+        let chain = match known {
+            Some(chain) => chain,
+            None => {
+                let fresh = VerifiedChain::verify(&self.anchors, usage, leaf, intermediates, now)?;
+                let fresh = Arc::new(fresh);
+                self.known.remember(&fresh);
+                fresh
+            }
+        };
+        chain.answer(question)
+    }
+
+    /// Returns a chain that has been verified before and is still good; of one that is not, or not
+    /// yet, nothing is known.
+    pub(crate) fn known(&self, digest: &ChainDigest, now: Timestamp) -> Option<Arc<VerifiedChain>> {
+        self.known.find(digest).filter(|chain| chain.is_good_at(now))
+    }
+
+    /// Forgets which chains it has found good.
+    #[cfg(test)]
+    pub(crate) fn forget(&self) {
+        self.known.forget();
     }
 
     /// Judges a chain for the question of the connection under way, and leaves the finding.
@@ -35,15 +74,13 @@ impl Verifier {
         intermediates: &[CertificateDer<'_>],
     ) -> Result<(), Error> {
         let found = match (scope::question(), scope::now()) {
-            (Some(question), Some(now)) => {
-                match judge(&self.anchors, leaf, intermediates, &question, now) {
-                    Err(verdict) if question.defers() => {
-                        scope::defer(verdict);
-                        return Ok(());
-                    }
-                    found => found,
+            (Some(question), Some(now)) => match self.ask(&question, leaf, intermediates, now) {
+                Err(verdict) if question.defers() => {
+                    scope::defer(verdict);
+                    return Ok(());
                 }
-            }
+                found => found,
+            },
             _ => Err(HandshakeError::OurSide { what: "no question was asked".to_owned() }),
         };
         let result = found.as_ref().map(|_| ()).map_err(to_rustls);
@@ -65,69 +102,17 @@ pub fn verify_peer(
     now: Timestamp,
 ) -> Result<Answer, HandshakeError> {
     let (leaf, intermediates) = chain.split_first().ok_or(HandshakeError::NoCertificate)?;
-    judge(anchors, leaf, intermediates, question, now)
-}
-
-fn judge(
-    anchors: &TrustAnchors,
-    leaf: &CertificateDer<'_>,
-    intermediates: &[CertificateDer<'_>],
-    question: &Question,
-    now: Timestamp,
-) -> Result<Answer, HandshakeError> {
-    let usage = match question {
-        Question::IsServer(_) | Question::MayBeServer(_) => KeyUsage::server_auth(),
-        Question::MayConnect(..) | Question::WhoElse(..) => KeyUsage::client_auth(),
-    };
-    let bad = |why: String| HandshakeError::BadCertificate { why };
-    let (_, parsed) = X509Certificate::from_der(leaf)
-        .map_err(|error| bad(format!("it is not X.509: {error}")))?;
-    let certificate =
-        EndEntityCert::try_from(leaf).map_err(|error| refusal(error, &parsed, now))?;
-
-    let algorithms = provider().signature_verification_algorithms.all;
-    let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(now.as_secs()));
-    let path = certificate
-        .verify_for_usage(algorithms, &anchors.anchors, intermediates, time, usage, None, None)
-        .map_err(|error| refusal(error, &parsed, now))?;
-    check_key_usage(&parsed)?;
-
-    let constrained = anchors.is_public(path.anchor())
-        || path.anchor().name_constraints.is_some()
-        || path.intermediate_certificates().any(|issuer| has_name_constraints(&issuer.der()));
-    let stated = StatedNames::read(&parsed, constrained).map_err(bad)?;
-    let mut names = stated.proved();
-    match question {
-        Question::IsServer(Asked::Name { name, .. })
-        | Question::MayBeServer(Asked::Name { name, .. }) => {
-            let proved =
-                stated.prove(name, &certificate).map_err(|why| HandshakeError::WrongPeer {
-                    asked: Box::new(name.clone()),
-                    proved: stated.describe(),
-                    why,
-                })?;
-            names.retain(|other| other.name() != proved.name());
-            names.insert(0, proved);
-        }
-        Question::IsServer(Asked::AnyTrusted) => {}
-        // Judged once the proof inside the connection is there.
-        Question::WhoElse(..) => {}
-        Question::IsServer(_) | Question::MayBeServer(_) => {
-            return Err(HandshakeError::OurSide { what: "an unknown question".to_owned() });
-        }
-        Question::MayConnect(admission, address) => {
-            let plain: Vec<PeerName> = names.iter().map(|proved| proved.name().clone()).collect();
-            admission
-                .admit(*address, &plain)
-                .map_err(|why| HandshakeError::NotAllowed { peer: stated.describe(), why })?;
-        }
-    }
-    let expires = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
-    Ok(Answer { names, expires: Timestamp::from_secs(expires) })
+    let usage = Usage::of(question);
+    let verified = VerifiedChain::verify(anchors, usage, leaf, intermediates, now)?;
+    Arc::new(verified).answer(question)
 }
 
 /// Says why webpki refuses a chain.
-fn refusal(error: webpki::Error, leaf: &X509Certificate<'_>, now: Timestamp) -> HandshakeError {
+pub(crate) fn refusal(
+    error: webpki::Error,
+    leaf: &X509Certificate<'_>,
+    now: Timestamp,
+) -> HandshakeError {
     let time = |time: UnixTime| Timestamp::from_secs(time.as_secs());
     match error {
         webpki::Error::CertExpired { not_after, .. } => {
@@ -165,7 +150,7 @@ fn refusal(error: webpki::Error, leaf: &X509Certificate<'_>, now: Timestamp) -> 
 /// What webpki does not look at: if a certificate says what its key is for, signing handshakes
 /// must be among it (RFC 8446 section 4.4.2.2), and signing certificates must not: that is for
 /// authorities only (RFC 5280 section 4.2.1.3; SPIFFE X509-SVID section 4.3).
-fn check_key_usage(leaf: &X509Certificate<'_>) -> Result<(), HandshakeError> {
+pub(crate) fn check_key_usage(leaf: &X509Certificate<'_>) -> Result<(), HandshakeError> {
     let usage = leaf.key_usage().map_err(|_| HandshakeError::BadCertificate {
         why: "its key usage is there twice or cannot be read".to_owned(),
     })?;
@@ -179,16 +164,6 @@ fn check_key_usage(leaf: &X509Certificate<'_>) -> Result<(), HandshakeError> {
         return Err(HandshakeError::WrongUsage { why });
     }
     Ok(())
-}
-
-/// Returns whether an issuer carries name constraints; one that cannot be read counts as one that
-/// does.
-fn has_name_constraints(issuer: &CertificateDer<'_>) -> bool {
-    let Ok((_, issuer)) = X509Certificate::from_der(issuer) else { return true };
-    issuer.extensions().iter().any(|extension| {
-        extension.oid == x509_parser::oid_registry::OID_X509_EXT_NAME_CONSTRAINTS
-            || matches!(extension.parsed_extension(), ParsedExtension::NameConstraints(_))
-    })
 }
 
 /// A peer's text as we show it: bounded, and without characters that a terminal would obey.

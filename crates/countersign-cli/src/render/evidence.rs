@@ -16,12 +16,18 @@ pub(crate) fn who(evidence: Option<&Evidence>) -> String {
 /// Returns what protects the connection.
 pub(crate) fn protection(evidence: Option<&Evidence>) -> String {
     match evidence {
-        Some(evidence) => format!(
-            "{}, {}, {}",
-            evidence.mechanism(),
-            evidence.cipher_suite(),
-            evidence.key_exchange()
-        ),
+        Some(evidence) => {
+            let resumed = match evidence.is_resumed() {
+                true => format!(", resumed: proved at {}", evidence.authenticated()),
+                false => String::new(),
+            };
+            format!(
+                "{}, {}, {}{resumed}",
+                evidence.mechanism(),
+                evidence.cipher_suite(),
+                evidence.key_exchange()
+            )
+        }
         None => "nothing: the peer cannot do security".to_owned(),
     }
 }
@@ -43,6 +49,8 @@ pub(crate) fn json(evidence: Option<&Evidence>) -> Value {
         "key_exchange": evidence.key_exchange(),
         "session": evidence.session().to_string(),
         "since": evidence.since().to_string(),
+        "resumed": evidence.is_resumed(),
+        "authenticated": evidence.authenticated().to_string(),
         "expires": evidence.expires().map(|at| at.to_string()),
     })
 }

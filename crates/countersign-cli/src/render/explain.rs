@@ -16,15 +16,22 @@ impl Output {
 }
 
 /// A decision in the words that both forms use.
+#[derive(Default)]
 struct Words {
     plan: &'static str,
     /// Who must prove what, and where that comes from.
     peer: Option<(String, String)>,
     cleartext: Option<&'static str>,
     kerberos: Option<&'static str>,
+    sessions: Option<&'static str>,
 }
 
 fn words(explanation: &Explanation) -> Words {
+    let sessions = Some(if explanation.resumes {
+        "resumed within an hour of a full handshake; the peer is judged anew"
+    } else {
+        "not resumed: a full handshake each time"
+    });
     let tls = if explanation.allows_tls12 { "TLS 1.3 or 1.2" } else { "TLS 1.3" };
     match &explanation.decision {
         Some(Decision::Connect(ClientPlan::Tls { asked, kerberos, cleartext })) => Words {
@@ -36,6 +43,8 @@ fn words(explanation: &Explanation) -> Words {
                 KerberosUse::Prefer => "a ticket proves the name if the peer uses Kerberos too",
                 KerberosUse::Require => "a ticket must prove the name",
             }),
+            // Such a proof is bound to its connection.
+            sessions: sessions.filter(|_| *kerberos == KerberosUse::Off),
         },
         Some(Decision::Listen(ServerPlan::Tls { admission, cleartext })) => {
             let demand = match admission.demand() {
@@ -53,10 +62,15 @@ fn words(explanation: &Explanation) -> Words {
                     KerberosUse::Prefer => "clients that use it prove themselves by a ticket alone",
                     KerberosUse::Require => "refused without a ticket",
                 }),
+                // Clients that use no Kerberos resume theirs.
+                sessions: match admission.kerberos() {
+                    KerberosUse::Require => None,
+                    _ => sessions,
+                },
             }
         }
-        Some(_) => Words { plan: "cleartext", peer: None, cleartext: None, kerberos: None },
-        None => Words { plan: "none", peer: None, cleartext: None, kerberos: None },
+        Some(_) => Words { plan: "cleartext", ..Words::default() },
+        None => Words { plan: "none", ..Words::default() },
     }
 }
 
@@ -93,6 +107,9 @@ fn text(it: &Explanation) -> Vec<Line> {
     }
     if let Some(cleartext) = words.cleartext {
         lines.add("cleartext", cleartext);
+    }
+    if let Some(sessions) = words.sessions {
+        lines.add("sessions", sessions);
     }
     for gate in &it.gates {
         lines.add("allowed", allowed(gate).join(", "));
@@ -187,6 +204,7 @@ fn to_json(it: &Explanation) -> Value {
         "clients": clients,
         "kerberos": words.kerberos,
         "cleartext": words.cleartext,
+        "sessions": words.sessions,
         "allowed": gates,
         "own": own,
         "anchors": it.anchors,

@@ -30,6 +30,7 @@ pub(crate) struct Explanation {
     pub(crate) trust: TrustRule,
     pub(crate) require: Requirements,
     pub(crate) allows_tls12: bool,
+    pub(crate) resumes: bool,
     pub(crate) limits: Limits,
     /// The gates that speak of this listening address.
     pub(crate) gates: Vec<Vec<AllowRule>>,
@@ -95,6 +96,7 @@ pub(super) fn run(request: &Explain, output: &Output) -> Result<Verdict, Failure
         trust: policy.trust(),
         require: policy.require(),
         allows_tls12: policy.allows_tls12(),
+        resumes: policy.resumes(),
         limits: policy.limits(),
         gates: gates.filter(|gate| request.is_listening && !gate.is_empty()).collect(),
     };

@@ -29,6 +29,7 @@ pub struct Policy {
     pub(crate) trust: Option<TrustRule>,
     pub(crate) default_is_ipsec: Option<bool>,
     pub(crate) danger_allow_tls12: Option<bool>,
+    pub(crate) resumption: Option<bool>,
     pub(crate) client_certificates: Option<ClientCertificates>,
     pub(crate) kerberos: KerberosRule,
     pub(crate) require: Requirements,
@@ -212,6 +213,11 @@ impl Policy {
         self.trust = next.trust.or(self.trust);
         self.default_is_ipsec = next.default_is_ipsec.or(self.default_is_ipsec);
         self.danger_allow_tls12 = next.danger_allow_tls12.or(self.danger_allow_tls12);
+        // Who wants every peer to prove itself anew is not overruled.
+        self.resumption = match (self.resumption, next.resumption) {
+            (Some(below), Some(above)) => Some(below && above),
+            (below, above) => above.or(below),
+        };
         self.client_certificates = next.client_certificates.max(self.client_certificates);
         self.kerberos = self.kerberos.overlay(next.kerberos);
         self.require.peer_name |= next.require.peer_name;
@@ -280,6 +286,13 @@ impl Policy {
         self
     }
 
+    /// Says whether a TLS 1.3 connection may go on from the proof of an earlier one.
+    #[must_use]
+    pub fn with_resumption(mut self, resumption: bool) -> Self {
+        self.resumption = Some(resumption);
+        self
+    }
+
     /// Says what part Kerberos has, over what was said before: see [`Self::overlay`].
     #[must_use]
     pub fn with_kerberos(mut self, rule: KerberosRule) -> Self {
@@ -316,6 +329,12 @@ impl Policy {
     /// Returns whether TLS 1.2 may be negotiated.
     pub fn allows_tls12(&self) -> bool {
         self.danger_allow_tls12.unwrap_or(false) && !self.require.tls13
+    }
+
+    /// Returns whether a TLS 1.3 connection may go on from the proof of an earlier one. Where TLS
+    /// 1.2 is allowed none does: what is old and rare gets a full handshake each time.
+    pub fn resumes(&self) -> bool {
+        self.resumption.unwrap_or(true) && !self.allows_tls12()
     }
 
     /// Returns what servers ask of their clients.

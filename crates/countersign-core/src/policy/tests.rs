@@ -108,8 +108,22 @@ fn spec_4_7_a_later_file_adds_demands_and_takes_none_back() {
     let both = host.unwrap().overlay(user.unwrap());
     assert!(both.require().security && both.require().peer_name);
     assert!(!both.allows_tls12());
+    assert!(both.resumes());
     assert_eq!(both.client_certificates(), ClientCertificates::Require);
     assert_eq!(both.allow().len(), 2, "two gates, both to be passed");
+}
+
+#[test]
+fn sessions_are_resumed_unless_some_file_says_no_or_tls_1_2_is_allowed() {
+    let policy = |text: &str| Policy::parse(text, "p").unwrap();
+    let (yes, no) = (policy("tls.resumption = true"), policy("tls.resumption = false"));
+    let lax = policy("tls.danger-allow-tls12 = true");
+    assert!(Policy::default().resumes() && yes.resumes());
+    assert!(!no.resumes() && !lax.resumes());
+    assert!(!no.clone().overlay(yes.clone()).resumes(), "nobody takes it back");
+    assert!(!yes.clone().overlay(no).resumes());
+    assert!(!lax.clone().overlay(yes.clone()).resumes());
+    assert!(lax.overlay(policy("require.tls13 = true")).overlay(yes).resumes());
 }
 
 #[test]

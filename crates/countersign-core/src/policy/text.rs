@@ -84,6 +84,7 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
         }),
         default_is_ipsec: file.protocol.default.map(|word| matches!(word, Protocol::Ipsec)),
         danger_allow_tls12: file.tls.danger_allow_tls12,
+        resumption: file.tls.resumption,
         client_certificates: file.server.client_certificates.map(|word| match word {
             Demand::None => ClientCertificates::None,
             Demand::Request => ClientCertificates::Request,
@@ -170,6 +171,7 @@ enum Protocol {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct TlsText {
     danger_allow_tls12: Option<bool>,
+    resumption: Option<bool>,
 }
 
 #[derive(Default, serde::Deserialize)]

@@ -10,7 +10,10 @@ mod open;
 mod proof;
 pub use proof::{ProofBinding, Proven};
 
-use std::io;
+mod resume;
+use resume::{Resuming, shown};
+
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -28,7 +31,9 @@ use crate::error::{alert_for, from_rustls};
 use crate::exporter::ExporterSecret;
 use crate::handshake::Handshake;
 use crate::link::{Link, alert_in_clear};
-use crate::scope::{self, Answer, Question};
+use crate::record::Pieces;
+use crate::resumption::Session;
+use crate::scope::{self, Answer, Outcome, Question};
 
 /// Sealed bytes that may wait to be transmitted, and the size of one write to the socket. Three
 /// records: a fourth would pass one loopback segment and the 64 KiB of segmentation offload, which
@@ -72,12 +77,18 @@ pub struct Engine {
     answer: Option<Answer>,
     /// Why the peer's certificate does not do, unless a proof inside the connection stands in.
     deferred: Option<HandshakeError>,
+    /// What a handshake needs to resume a session, if it may.
+    resuming: Option<Box<Resuming>>,
+    /// What the tickets of a server are good for, if they are kept.
+    session: Option<Box<Session>>,
     /// What part a proof inside the connection has.
     inner_proof: KerberosUse,
     phase: Phase,
     /// Whether [`Self::poll`] has handed out the evidence, also if something failed later.
     is_evidence_out: bool,
     first_bytes: Vec<u8>,
+    /// When [`Self::handle_input`] was called last.
+    heard: Timestamp,
     /// How many records may still be sealed, if this is TLS 1.2.
     tls12_records: u64,
 }
@@ -151,16 +162,18 @@ impl Engine {
     ) -> Result<Self, HandshakeError> {
         let name = server_name(&asked);
         let is_lax = config.is_lax;
-        let (config, question) = match (offer, &asked) {
-            (KerberosUse::Off, _) => (&config.plain, Question::IsServer(asked)),
-            (_, Asked::Name { .. }) => (&config.proving, Question::MayBeServer(asked)),
+        let (config, question, resumes) = match (offer, &asked) {
+            (KerberosUse::Off, _) => {
+                (&config.plain, Question::IsServer(asked), config.resumes.as_ref())
+            }
+            (_, Asked::Name { .. }) => (&config.proving, Question::MayBeServer(asked), None),
             _ => {
                 let what = "a proof was to be offered to a peer without a name".to_owned();
                 return Err(HandshakeError::OurSide { what });
             }
         };
         let question = Arc::new(question);
-        let (made, _) = scope::enter(Some(&question), now, None, || {
+        let (made, outcome) = scope::enter(Some(&question), now, Outcome::default(), || {
             if is_lax {
                 ClientConnection::new(config.clone(), name).map(buffered)
             } else {
@@ -170,6 +183,8 @@ impl Engine {
         });
         let link = made.map_err(|error| from_rustls(&error))?;
         let mut engine = Self::new(link, true, question, offer);
+        engine.resuming = resumes.map(Resuming::new);
+        let _none_refused = engine.keep(outcome);
         // The greeting.
         engine.process(now)?;
         Ok(engine)
@@ -198,7 +213,8 @@ impl Engine {
             what: "there is no certificate to prove who we are".to_owned(),
         })?;
         let link = server_link(plain, config.is_lax).map_err(|error| from_rustls(&error))?;
-        Ok(Self::new(link, false, question, offer))
+        let resuming = config.resumes.as_ref().map(Resuming::new);
+        Ok(Self { resuming, ..Self::new(link, false, question, offer) })
     }
 
     fn new(link: Link, is_client: bool, question: Arc<Question>, inner_proof: KerberosUse) -> Self {
@@ -207,7 +223,7 @@ impl Engine {
             is_client,
             incoming: Vec::new(),
             protection: None,
-            chain: Arc::default(),
+            chain: shown(None),
             proven: None,
             opened: Vec::new(),
             exporter: None,
@@ -215,10 +231,13 @@ impl Engine {
             question,
             answer: None,
             deferred: None,
+            resuming: None,
+            session: None,
             inner_proof,
             phase: Phase::Handshaking,
             is_evidence_out: false,
             first_bytes: Vec::new(),
+            heard: Timestamp::from_secs(0),
             tls12_records: TLS12_RECORDS,
         }
     }
@@ -237,6 +256,7 @@ impl Engine {
         if let Phase::Failed(error) = &self.phase {
             return Err(error.clone());
         }
+        self.heard = now;
         if self.phase == Phase::Handshaking && self.first_bytes.len() < FIRST_BYTES {
             let room = FIRST_BYTES - self.first_bytes.len();
             self.first_bytes.extend(wire.iter().take(room));
@@ -275,18 +295,17 @@ impl Engine {
             let incoming = std::mem::take(&mut self.incoming);
             return self.feed(&incoming, now).map(drop);
         }
-        let Link::Handshake(handshake) = &mut self.link else { return Ok(()) };
-        let incoming = &mut self.incoming;
-        let (progress, mut outcome) =
-            scope::enter(Some(&self.question), now, self.deferred.take(), || {
-                handshake.process(incoming)
-            });
-        self.answer = outcome.answer.take().or_else(|| self.answer.take());
-        self.deferred = outcome.deferred.take();
-        self.exporter = outcome.exporter.take().or_else(|| self.exporter.take());
+        if !matches!(self.link, Link::Handshake(_)) {
+            return Ok(());
+        }
+        let (progress, refusal) = self.within(now, |link, incoming| match link {
+            Link::Handshake(handshake) => Some(handshake.process(incoming)),
+            _ => None,
+        });
+        let Some(progress) = progress else { return Ok(()) };
         self.incoming.drain(..progress.used);
         progress.result.map_err(|error| {
-            let error = outcome.refusal.unwrap_or_else(|| self.explain(&error));
+            let error = refusal.unwrap_or_else(|| self.explain(&error));
             self.fail(error)
         })?;
         self.refuse_in_time()
@@ -314,22 +333,17 @@ impl Engine {
     fn feed(&mut self, mut wire: &[u8], now: Timestamp) -> Result<usize, HandshakeError> {
         let offered = wire.len();
         while !wire.is_empty() {
-            let Link::Buffered(connection) = &mut self.link else { break };
-            match connection.read_tls(&mut wire) {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {}
-            }
-            let question = (self.phase == Phase::Handshaking).then_some(&self.question);
-            let (state, outcome) = scope::enter(question, now, self.deferred.take(), || {
-                connection.process_new_packets()
+            let (state, refusal) = self.within(now, |link, _| {
+                let Link::Buffered(connection) = link else { return None };
+                let count = connection.read_tls(&mut wire).unwrap_or(0);
+                (count > 0).then(|| connection.process_new_packets())
             });
-            self.answer = outcome.answer.or_else(|| self.answer.take());
-            self.deferred = outcome.deferred;
+            let Some(state) = state else { break };
             match state {
                 Ok(state) if state.plaintext_bytes_to_read() > 0 => break,
                 Ok(_) => {}
                 Err(error) => {
-                    let error = outcome.refusal.unwrap_or_else(|| self.explain(&error));
+                    let error = refusal.unwrap_or_else(|| self.explain(&error));
                     return Err(self.fail(error));
                 }
             }
@@ -351,6 +365,7 @@ impl Engine {
             }
             (Some(config), Some(plain)) if self.inner_proof != KerberosUse::Require => {
                 self.inner_proof = KerberosUse::Off;
+                self.resuming = config.resumes.as_ref().map(Resuming::new);
                 (plain.clone(), config.is_lax)
             }
             _ => {
@@ -437,15 +452,35 @@ impl Engine {
     fn leave_tls(&mut self, now: Timestamp) -> Result<After, HandshakeError> {
         self.protection = Some(Box::new(self.describe_protection(now)?));
         let chain = self.link.common().and_then(|common| common.peer_certificates());
-        self.chain = chain.map(Arc::from).unwrap_or_default();
+        self.chain = match &self.answer {
+            Some(answer) => Arc::clone(answer.chain.certificates()),
+            None => shown(chain),
+        };
+        if let Err(error) = self.settle_resumption(now) {
+            // rustls has let the peer in, so it must hear of it.
+            self.take_over_records()?;
+            self.link.refuse(error.clone());
+            return Err(error);
+        }
         let after = self.after_tls()?;
         self.exporter = None;
+        self.take_over_records()?;
+        Ok(after)
+    }
+
+    fn take_over_records(&mut self) -> Result<(), HandshakeError> {
         let link = std::mem::replace(&mut self.link, Link::Ended(Vec::new()));
         self.link = match link {
-            Link::Handshake(handshake) => Link::Records(Box::new(handshake.into_records()?)),
+            Link::Handshake(handshake) => {
+                let mut records = handshake.into_records()?;
+                if self.session.is_some() {
+                    records.want_tickets();
+                }
+                Link::Records(Box::new(records))
+            }
             other => other,
         };
-        Ok(after)
+        Ok(())
     }
 
     /// Takes plaintext to protect, and returns how much of it was taken: none before the evidence
@@ -476,6 +511,23 @@ impl Engine {
         let taken = self.link.seal(plain.get(..room).unwrap_or_default());
         self.tls12_records -= taken.div_ceil(RECORD) as u64;
         taken
+    }
+
+    /// As [`Self::seal`], of plaintext that lies in several slices; it fills records across them.
+    pub fn seal_vectored(&mut self, plain: &[IoSlice<'_>]) -> usize {
+        match (&mut self.link, &self.phase) {
+            (Link::Records(records), Phase::Secured) => {
+                let taken = records.seal(Pieces::of(plain));
+                if taken == 0 {
+                    self.note_record_failure();
+                }
+                taken
+            }
+            _ => {
+                let first = plain.iter().find(|slice| !slice.is_empty());
+                first.map_or(0, |slice| self.seal(slice))
+            }
+        }
     }
 
     /// Writes what waits for the peer, as much as `wire` takes in one call.

@@ -13,14 +13,16 @@ impl Engine {
     ///
     /// As [`Self::open_from`].
     pub fn open(&mut self, into: &mut [u8]) -> Result<Opened, HandshakeError> {
-        // With no bytes nobody asks for the time.
-        self.open_from(&mut [], into, || Timestamp::from_secs(0)).map(|(_, opened)| opened)
+        // There are no bytes but those that came then.
+        let now = self.heard;
+        self.open_from(&mut [], into, || now).map(|(_, opened)| opened)
     }
 
     /// Hands out plaintext straight from `wire`, and returns how many bytes of that were used. They
     /// must be taken off its front, and the rest must be there at the next call as this one left
     /// it: opened, perhaps, where it did not fit. `clock` is asked for the time where rustls carries
-    /// the records; ours need none, and reading a clock costs as much as a short record.
+    /// the records and when a ticket came; else none is needed, and reading a clock costs as much as a
+    /// short record.
     ///
     /// # Errors
     ///
@@ -44,7 +46,13 @@ impl Engine {
         if let Link::Buffered(_) = self.link {
             return self.open_buffered(wire, into, clock());
         }
-        match (self.open_records(wire, into), &self.phase) {
+        let opened = self.open_records(wire, into);
+        if let Link::Records(records) = &self.link
+            && records.has_ticket()
+        {
+            self.keep_ticket(clock());
+        }
+        match (opened, &self.phase) {
             (Ok((_, Opened::Starved)), Phase::Failed(error)) => Err(error.clone()),
             (Err(error), _) => Err(self.fail(error)),
             (opened, _) => opened,

@@ -20,6 +20,9 @@ mod key;
 
 mod open;
 
+mod pieces;
+pub(crate) use pieces::Pieces;
+
 mod post;
 
 mod seal;
@@ -99,6 +102,9 @@ pub(crate) struct Records {
     sealer: Sealer,
     opener: Opener,
     messages: Messages,
+    /// Whether tickets are of use, and the last that has arrived.
+    wants_tickets: bool,
+    ticket: Option<Vec<u8>>,
     /// The peer asked for fresh keys of ours, and has not got them.
     owes_update: bool,
     /// How often the keys of either direction have changed.
@@ -125,7 +131,7 @@ impl Records {
         Self::new(secrets, Secrets::Client(kernel), limit, waiting)
     }
 
-    /// Goes on where a server's handshake ended.
+    /// Goes on where a server's handshake ended; `waiting` goes with what it says next.
     ///
     /// # Errors
     ///
@@ -136,7 +142,12 @@ impl Records {
         waiting: &[u8],
     ) -> Result<Self, HandshakeError> {
         let limit = confidentiality_limit(kernel.negotiated_cipher_suite())?;
-        Self::new(secrets, Secrets::Server(kernel), limit, waiting)
+        let mut records = Self::new(secrets, Secrets::Server(kernel), limit, waiting)?;
+        // What a server has left to say is a ticket (the client has spoken last). Sent at once, it
+        // would cost a packet, wake the client for nothing, and reset the connection of one that
+        // says something and leaves without listening.
+        records.sealer.hold_back();
+        Ok(records)
     }
 
     fn new(
@@ -151,6 +162,8 @@ impl Records {
             opener: Opener::new(Key::new(*received, theirs)?),
             secrets: keeper,
             messages: Messages::default(),
+            wants_tickets: false,
+            ticket: None,
             owes_update: false,
             updates: 0,
             idle: 0,
@@ -162,18 +175,17 @@ impl Records {
 
     /// Takes plaintext to protect, and returns how much of it was taken: no more than one batch
     /// beside what still waits to be transmitted, and none after an end.
-    pub(crate) fn seal(&mut self, plain: &[u8]) -> usize {
+    pub(crate) fn seal(&mut self, mut plain: Pieces<'_>) -> usize {
         if self.has_closed || self.failure.is_some() {
             return 0;
         }
         let mut taken = 0;
-        while taken < plain.len() && self.sealer.has_room() {
-            if let Err(error) = self.refresh_if_due() {
-                self.failure = Some(error);
-                break;
-            }
-            let rest = plain.get(taken..).unwrap_or_default();
-            match self.sealer.seal_data(rest) {
+        while !plain.is_empty() && self.sealer.has_room() {
+            let sealed = match self.refresh_if_due() {
+                Ok(()) => self.sealer.seal_data(&mut plain),
+                Err(error) => Err(error),
+            };
+            match sealed {
                 Ok(count) => taken += count,
                 Err(error) => {
                     self.failure = Some(error);
@@ -266,9 +278,10 @@ impl Records {
                             self.opener.replace_key(key);
                             self.owes_update |= asks_for_ours;
                         }
-                        // No session is resumed, so it is of no use.
-                        Message::Ticket if matches!(self.secrets, Secrets::Client(_)) => {}
-                        Message::Ticket => {
+                        Message::Ticket(ticket) if matches!(self.secrets, Secrets::Client(_)) => {
+                            self.note_ticket(ticket);
+                        }
+                        Message::Ticket(_) => {
                             return Err(Alert::unexpected("a ticket, which servers send"));
                         }
                     }
@@ -276,6 +289,40 @@ impl Records {
             }
         }
         Ok(0)
+    }
+
+    /// Lets tickets be kept from now on.
+    pub(crate) fn want_tickets(&mut self) {
+        self.wants_tickets = true;
+    }
+
+    fn note_ticket(&mut self, ticket: Vec<u8>) {
+        /// Ours with a client's chain in it have up to 16 KiB, and come back in a greeting.
+        const LARGEST: usize = 17 * 1024;
+        // Who says that it is good for no time wants it thrown away, which rustls does not (RFC
+        // 8446 section 4.6.1).
+        let is_good_for_no_time = ticket.starts_with(&[0; 4]);
+        if self.wants_tickets && ticket.len() <= LARGEST && !is_good_for_no_time {
+            self.ticket = Some(ticket);
+        }
+    }
+
+    /// Returns whether there is a ticket to take.
+    pub(crate) fn has_ticket(&self) -> bool {
+        self.ticket.is_some()
+    }
+
+    /// Takes the last ticket that has arrived.
+    pub(crate) fn take_ticket(&mut self) -> Option<Vec<u8>> {
+        self.ticket.take()
+    }
+
+    /// Lets rustls make a session of a ticket; one that cannot be read ends the conversation.
+    pub(crate) fn remember(&mut self, ticket: &[u8]) {
+        let Secrets::Client(kernel) = &mut self.secrets else { return };
+        if kernel.handle_new_session_ticket(ticket).is_err() && self.failure.is_none() {
+            self.fail(Alert::malformed("a ticket"));
+        }
     }
 
     fn note_idle(&mut self) -> Result<(), Alert> {

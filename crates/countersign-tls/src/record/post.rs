@@ -22,8 +22,8 @@ pub(super) enum Message {
         /// It wants us to do so too.
         asks_for_ours: bool,
     },
-    /// A ticket for another conversation.
-    Ticket,
+    /// A ticket for another conversation: what rustls reads.
+    Ticket(Vec<u8>),
 }
 
 /// The stream of messages, which records cut as they like.
@@ -70,7 +70,7 @@ impl Messages {
             (KEY_UPDATE_TYPE, [1]) => Message::KeyUpdate { asks_for_ours: true },
             (KEY_UPDATE_TYPE, [_]) => return Err(Alert::illegal("a key update of no known kind")),
             (KEY_UPDATE_TYPE, _) => return Err(Alert::malformed("a key update")),
-            _ => Message::Ticket,
+            _ => Message::Ticket(body.to_vec()),
         };
         self.bytes.drain(..4 + length);
         if self.bytes.is_empty() {

@@ -6,6 +6,7 @@ use std::io;
 use countersign_core::HandshakeError;
 
 use super::key::{Key, TAG};
+use super::pieces::Pieces;
 use super::{PLAIN, content};
 
 /// Plaintext in one batch: three full records. A fourth would pass one loopback segment and the
@@ -35,6 +36,8 @@ pub(super) struct Sealer {
     /// Records that wait to be sent, of which `sent` bytes have gone.
     batch: Vec<u8>,
     sent: usize,
+    /// What waits is not worth a packet of its own: it goes with what is sealed next.
+    is_held_back: bool,
     /// Plaintext in the batch.
     plain: usize,
     /// Plaintext sealed so far, as long as that matters.
@@ -44,12 +47,18 @@ pub(super) struct Sealer {
 impl Sealer {
     /// Seals with `key` until it has protected `limit` records, and sends `waiting` first.
     pub(super) fn new(key: Key, limit: u64, waiting: &[u8]) -> Self {
-        Self { key, limit, batch: waiting.to_vec(), sent: 0, plain: 0, early: 0 }
+        let batch = waiting.to_vec();
+        Self { key, limit, batch, sent: 0, is_held_back: false, plain: 0, early: 0 }
     }
 
-    /// Returns whether nothing waits to be sent.
+    /// Lets what waits go with what is sealed next, and not before.
+    pub(super) fn hold_back(&mut self) {
+        self.is_held_back = true;
+    }
+
+    /// Returns whether nothing waits to be sent, or only what is held back.
     pub(super) fn is_empty(&self) -> bool {
-        self.batch.is_empty()
+        self.batch.is_empty() || self.is_held_back
     }
 
     /// Forgets what waits, if application data is in it; returns whether there was any. Nothing can
@@ -79,10 +88,10 @@ impl Sealer {
     }
 
     /// Seals one record of application data, and returns how much of `plain` is in it.
-    pub(super) fn seal_data(&mut self, plain: &[u8]) -> Result<usize, HandshakeError> {
+    pub(super) fn seal_data(&mut self, plain: &mut Pieces<'_>) -> Result<usize, HandshakeError> {
         let largest = if self.early < EARLY { EARLY_RECORD } else { PLAIN };
-        let count = plain.len().min(largest).min(BATCH.saturating_sub(self.plain));
-        self.seal(content::APPLICATION_DATA, plain.get(..count).unwrap_or_default())?;
+        let count = plain.len_up_to(largest.min(BATCH.saturating_sub(self.plain)));
+        self.seal_pieces(content::APPLICATION_DATA, plain, count)?;
         self.plain += count;
         if self.early < EARLY {
             self.early += count as u64;
@@ -92,22 +101,32 @@ impl Sealer {
 
     /// Seals one record of this content type.
     pub(super) fn seal(&mut self, kind: u8, plain: &[u8]) -> Result<(), HandshakeError> {
+        self.seal_pieces(kind, &mut Pieces::one(plain), plain.len())
+    }
+
+    fn seal_pieces(
+        &mut self,
+        kind: u8,
+        plain: &mut Pieces<'_>,
+        count: usize,
+    ) -> Result<(), HandshakeError> {
         if self.batch.capacity() == 0 {
             // A thread that is ending has none any more.
             self.batch = SPARE.try_with(Cell::take).unwrap_or_default();
         }
-        let length = plain.len() + 1 + TAG;
+        let length = count + 1 + TAG;
         let [high, low] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
         let header = [content::APPLICATION_DATA, 3, 3, high, low];
         let start = self.batch.len();
-        self.batch.reserve(plain.len() + OVERHEAD);
+        self.batch.reserve(count + OVERHEAD);
         self.batch.extend_from_slice(&header);
-        self.batch.extend_from_slice(plain);
+        plain.move_into(count, &mut self.batch);
         self.batch.push(kind);
         let inner = self.batch.get_mut(start + HEADER..).unwrap_or_default();
         match self.key.seal(&header, inner) {
             Ok(tag) => {
                 self.batch.extend_from_slice(tag.as_ref());
+                self.is_held_back = false;
                 Ok(())
             }
             Err(error) => {
@@ -121,7 +140,7 @@ impl Sealer {
     /// Sends what waits, as much as `wire` takes in one call.
     pub(super) fn transmit(&mut self, wire: &mut dyn io::Write) -> io::Result<usize> {
         let waiting = self.batch.get(self.sent..).unwrap_or_default();
-        if waiting.is_empty() {
+        if waiting.is_empty() || self.is_held_back {
             return Ok(0);
         }
         let count = wire.write(waiting)?.min(waiting.len());

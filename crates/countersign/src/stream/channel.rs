@@ -1,6 +1,6 @@
 //! An open connection: plaintext on one side, the wire on the other.
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr, TcpStream as Tcp};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -68,6 +68,9 @@ enum Stuck {
 /// How long the last handle to a blocking stream waits at most for bytes that were accepted before
 /// a time-out and have not gone out (SPEC 4.11).
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How many slices one write takes at most.
+const SLICES: usize = 16;
 
 /// How much plaintext is read ahead of the program at most.
 const AHEAD: usize = 64 * 1024;
@@ -174,6 +177,33 @@ impl Channel {
         self.receive_or_ahead(&mut inbound, into, !self.is_nonblocking())
     }
 
+    /// As [`Self::read`], into several slices: into those behind the first goes what has arrived with
+    /// it.
+    pub(crate) fn read_vectored(&self, slices: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let mut slices = slices.iter_mut().filter(|slice| !slice.is_empty());
+        let Some(first) = slices.next() else { return Ok(0) };
+        if self.read_closed.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
+        let mut inbound = lock(&self.inbound)?;
+        let mut count = self.receive_or_ahead(&mut inbound, first, !self.is_nonblocking())?;
+        let mut is_full = count == first.len();
+        for slice in slices {
+            let Protection::Tls { engine, .. } = &self.protection else { break };
+            if !is_full || inbound.unused().is_empty() || !inbound.ahead().is_empty() {
+                break;
+            }
+            // An end or an error is said again by the next call.
+            let Ok(Opened::Data(more)) = self.open(&mut *lock(engine)?, &mut inbound, slice) else {
+                break;
+            };
+            count += more;
+            is_full = more == slice.len();
+        }
+        inbound.rest();
+        Ok(count)
+    }
+
     /// Takes what was read ahead, and what can be had behind it without waiting.
     fn receive_or_ahead(
         &self,
@@ -261,8 +291,13 @@ impl Channel {
     /// to wait for the first ones.
     fn fill_ahead(&self, inbound: &mut Inbound, most: usize, wait: bool) {
         let mut piece = [0; 4096];
-        while inbound.ahead().len() < most && !inbound.is_over() {
-            match self.receive(inbound, &mut piece, wait && inbound.ahead().is_empty()) {
+        while !inbound.is_over() {
+            let room = most.saturating_sub(inbound.ahead().len()).min(piece.len());
+            let piece = piece.get_mut(..room).unwrap_or_default();
+            if piece.is_empty() {
+                return;
+            }
+            match self.receive(inbound, piece, wait && inbound.ahead().is_empty()) {
                 Ok(0) => inbound.keep_end(Ok(())),
                 Ok(count) => inbound.keep_ahead(piece.get(..count).unwrap_or_default()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -346,14 +381,27 @@ impl Channel {
         self.send(plain, !self.is_nonblocking())
     }
 
+    /// As [`Self::write`], of bytes that lie in several slices.
+    pub(crate) fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut some = [IoSlice::new(&[]); SLICES];
+        let full = slices.iter().filter(|slice| !slice.is_empty());
+        let count = some.iter_mut().zip(full).map(|(to, from)| *to = *from).count();
+        let some = some.get_mut(..count).unwrap_or_default();
+        self.send_slices(some, !self.is_nonblocking())
+    }
+
     /// Writes, and waits for room only if `wait` says so.
     pub(crate) fn send(&self, plain: &[u8], may_wait: bool) -> io::Result<usize> {
+        self.send_slices(&mut [IoSlice::new(plain)], may_wait)
+    }
+
+    fn send_slices(&self, mut rest: &mut [IoSlice<'_>], may_wait: bool) -> io::Result<usize> {
         if self.write_closed.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let engine = match &self.protection {
             Protection::Tls { engine, .. } => engine,
-            Protection::Clear => return self.write_clear(plain, may_wait),
+            Protection::Clear => return self.write_clear(rest, may_wait),
         };
         self.follow_policy();
         self.latch.check(&self.socket)?;
@@ -361,13 +409,16 @@ impl Channel {
         let mut done = 0;
         loop {
             let mut guard = lock(engine)?;
-            match self.seal_and_push(&mut guard, plain.get(done..).unwrap_or_default()) {
-                (count, Ok(true)) => done += count,
+            let (count, sent) = self.seal_and_push(&mut guard, rest);
+            done += count;
+            IoSlice::advance_slices(&mut rest, count);
+            match sent {
+                Ok(true) if rest.is_empty() => return Ok(done),
+                Ok(true) => {}
                 // What was sealed is accepted; the rest of it goes with the next call.
-                (count, Ok(false)) if !may_wait && done + count > 0 => return Ok(done + count),
-                (_, Ok(false)) if !may_wait => return Err(io::ErrorKind::WouldBlock.into()),
-                (count, Ok(false)) => {
-                    done += count;
+                Ok(false) if !may_wait && done > 0 => return Ok(done),
+                Ok(false) if !may_wait => return Err(io::ErrorKind::WouldBlock.into()),
+                Ok(false) => {
                     drop(guard);
                     if deadline.is_none() {
                         deadline = self.write_deadline()?;
@@ -376,27 +427,28 @@ impl Channel {
                         return if done > 0 { Ok(done) } else { Err(error) };
                     }
                 }
-                (count, Err(Stuck::Wire(error))) => {
+                Err(Stuck::Wire(error)) => {
                     drop(guard);
                     let error = self.last_words(engine, error);
-                    return if done + count > 0 { Ok(done + count) } else { Err(error) };
+                    return if done > 0 { Ok(done) } else { Err(error) };
                 }
-                (_, Err(Stuck::Engine(error))) => return Err(error),
-            }
-            if done == plain.len() && !self.wants_write() {
-                return Ok(done);
+                Err(Stuck::Engine(error)) => return Err(error),
             }
         }
     }
 
     /// Sends what waits, then seals one batch and sends that, all without waiting; returns how much
     /// was sealed, and whether all of it went.
-    fn seal_and_push(&self, engine: &mut Engine, plain: &[u8]) -> (usize, Result<bool, Stuck>) {
+    fn seal_and_push(
+        &self,
+        engine: &mut Engine,
+        plain: &[IoSlice<'_>],
+    ) -> (usize, Result<bool, Stuck>) {
         match self.push(engine).map_err(Stuck::Wire) {
-            Ok(true) if !plain.is_empty() => {}
+            Ok(true) if plain.iter().any(|slice| !slice.is_empty()) => {}
             other => return (0, other),
         }
-        let sealed = engine.seal(plain);
+        let sealed = engine.seal_vectored(plain);
         self.note_keys(engine);
         if let Err(ended) = self.latch.check(&self.socket) {
             return (0, Err(Stuck::Engine(ended)));
@@ -407,10 +459,10 @@ impl Channel {
         (sealed, self.push(engine).map_err(Stuck::Wire))
     }
 
-    fn write_clear(&self, plain: &[u8], may_wait: bool) -> io::Result<usize> {
+    fn write_clear(&self, plain: &[IoSlice<'_>], may_wait: bool) -> io::Result<usize> {
         let mut deadline = None;
         loop {
-            match io::Write::write(&mut Wire::new(self.socket.as_fd()), plain) {
+            match io::Write::write_vectored(&mut Wire::new(self.socket.as_fd()), plain) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && may_wait => {
                     if deadline.is_none() {
                         deadline = self.write_deadline()?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
@@ -256,6 +256,14 @@ impl Shared {
         self.poll_out(task, |mut stream| stream.write(plain))
     }
 
+    pub(super) fn poll_write_vectored(
+        &self,
+        task: &mut Task<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_out(task, |mut stream| stream.write_vectored(slices))
+    }
+
     pub(super) fn poll_flush(&self, task: &mut Task<'_>) -> Poll<io::Result<()>> {
         if !self.stream().wants_write() {
             return Poll::Ready(Ok(()));
@@ -285,6 +293,18 @@ impl AsyncWrite for TcpStream {
         plain: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.shared.poll_write(task, plain)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        task: &mut Task<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.shared.poll_write_vectored(task, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {

@@ -1,0 +1,117 @@
+//! Peers of rustls as it comes, which keep and give out sessions by rules of their own.
+
+use std::sync::Arc;
+
+use countersign_lab::{Pair, Stranger};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::version::TLS13;
+use rustls::{ClientConfig, HandshakeKind, ServerConfig};
+
+use crate::{CLIENT, HOST, NONE, REQUIRE, ROOT, SERVER, Town, names, scene, variant};
+
+fn clients() -> Arc<ClientConfig> {
+    Arc::new(Stranger::client_config(&ROOT, Some(&CLIENT), default_provider(), &[&TLS13]))
+}
+
+fn servers() -> ServerConfig {
+    Stranger::server_config(&SERVER, default_provider(), &[&TLS13])
+}
+
+#[test]
+fn stranger_resumes_with_our_server() {
+    let town = Town::new(&scene().server_policy(REQUIRE));
+    let config = clients();
+    let kinds = [(); 3].map(|()| {
+        let client = Stranger::client(config.clone(), HOST);
+        let mut pair = Pair::new(client, town.server(), town.now);
+        let ending = pair.handshake();
+        pair.server_sends(b"and some data");
+        assert_eq!(pair.client.received, b"and some data");
+        assert_eq!(pair.client.end.tickets(), 1);
+        let evidence = ending.server.unwrap();
+        assert_eq!(names(&evidence), ["alice@EXAMPLE.COM"]);
+        let kind = ending.client.unwrap();
+        assert_eq!(evidence.is_resumed(), kind == HandshakeKind::Resumed);
+        kind
+    });
+    assert_eq!(kinds, [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed]);
+}
+
+#[test]
+fn our_client_resumes_with_a_stranger() {
+    let mut stateless = servers();
+    stateless.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().unwrap();
+    for config in [servers(), stateless] {
+        let config = Arc::new(config);
+        let town = Town::new(&scene());
+        for expected in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
+            let mut pair = Pair::new(town.client(), Stranger::server(config.clone()), town.now);
+            let ending = pair.handshake();
+            assert_eq!(ending.server.unwrap(), expected);
+            let evidence = ending.client.unwrap();
+            assert_eq!(evidence.is_resumed(), expected == HandshakeKind::Resumed);
+            assert_eq!(names(&evidence), [format!("host/{HOST}")]);
+            assert_eq!(pair.server_sends(b"after the tickets"), 17);
+            assert_eq!(pair.client.received, b"after the tickets");
+        }
+    }
+}
+
+#[test]
+fn early_data_is_neither_offered_nor_taken() {
+    // This server offers it.
+    let mut config = servers();
+    config.max_early_data_size = 4096;
+    config.session_storage = rustls::server::ServerSessionMemoryCache::new(32);
+    let config = Arc::new(config);
+    let town = Town::new(&scene());
+    for _ in 0..2 {
+        let mut pair = Pair::new(town.client(), Stranger::server(config.clone()), town.now);
+        pair.handshake();
+        assert_eq!(crate::extension(pair.to_server.bytes(), crate::EARLY_DATA), None);
+        pair.server_sends(b"x");
+    }
+    assert!(town.offers());
+    // This client would send some.
+    let mut config = Stranger::client_config(&ROOT, None, default_provider(), &[&TLS13]);
+    config.enable_early_data = true;
+    let config = Arc::new(config);
+    let town = Town::new(&scene().server_policy(NONE));
+    for _ in 0..2 {
+        let client = Stranger::client(config.clone(), HOST);
+        let mut pair = Pair::new(client, town.server(), town.now);
+        pair.handshake().server.unwrap();
+        // Our tickets do not say that any is taken (RFC 8446 section 4.2.10).
+        assert_eq!(crate::extension(pair.to_server.bytes(), crate::EARLY_DATA), None);
+        pair.server_sends(b"x");
+    }
+}
+
+#[test]
+fn stranger_that_keeps_its_session_does_not_get_past_other_rules() {
+    let mut town = Town::new(&scene().server_policy(REQUIRE));
+    let config = clients();
+    let meet = |town: &Town| {
+        let client = Stranger::client(config.clone(), HOST);
+        let mut pair = Pair::new(client, town.server(), town.now);
+        let ending = pair.handshake();
+        pair.server_sends(b"x");
+        ending.server
+    };
+    meet(&town).unwrap();
+    town.admits("[[allow]]\npeers = ['bob@EXAMPLE.COM']");
+    assert_eq!(variant(&meet(&town).unwrap_err()), "NotAllowed");
+}
+
+#[test]
+fn session_that_the_server_knows_no_more_costs_nothing() {
+    let town = Town::new(&scene());
+    let first = Arc::new(servers());
+    let mut pair = Pair::new(town.client(), Stranger::server(first), town.now);
+    pair.handshake();
+    pair.server_sends(b"x");
+    let other = Arc::new(servers());
+    let mut pair = Pair::new(town.client(), Stranger::server(other), town.now);
+    let evidence = pair.handshake().client.unwrap();
+    assert!(crate::offers_session(pair.to_server.bytes()) && !evidence.is_resumed());
+}
