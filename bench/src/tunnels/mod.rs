@@ -51,8 +51,8 @@ pub(crate) const FIGURES: &[Figure] = &[
     Figure {
         id: "tunnel-connections",
         title: "tunnel, new connections",
-        note: "Each carries a byte there and back. HAProxy and stunnel resume sessions, as they come; we \
-            never do, since every connection proves its names anew.",
+        note: "Each carries a byte there and back. All resume sessions, as they come; we judge the \
+            peer's certificate anew each time.",
         columns: &[
             Column::higher("8 clients at once", "per s", Against::Nothing),
             Column::higher("1 client", "per s", Against::Nothing),

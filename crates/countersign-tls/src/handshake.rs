@@ -136,7 +136,13 @@ impl Handshake {
 
     /// Returns whether something waits for [`Self::transmit`].
     pub(crate) fn wants_transmit(&self) -> bool {
-        self.sent < self.outgoing.len()
+        self.sent < self.outgoing.len() && !self.has_only_tickets()
+    }
+
+    /// Returns whether what is left to say is a server's tickets: the last word of a handshake is
+    /// the client's, so nothing else is. They are for the records to send ([`Records::server`]).
+    fn has_only_tickets(&self) -> bool {
+        !self.is_client() && !self.common().is_handshaking()
     }
 
     /// Writes what waits for the peer, as much as `wire` takes in one call.
@@ -145,6 +151,9 @@ impl Handshake {
     ///
     /// Those of `wire`; nothing is lost.
     pub(crate) fn transmit(&mut self, wire: &mut dyn io::Write) -> io::Result<usize> {
+        if self.has_only_tickets() {
+            return Ok(0);
+        }
         let waiting = self.outgoing.get(self.sent..).unwrap_or_default();
         let count = wire.write(waiting)?.min(waiting.len());
         self.sent += count;

@@ -15,6 +15,7 @@ mod openssl_servers;
 mod plain;
 mod programs;
 mod relays;
+mod resumption;
 mod rights;
 mod serve;
 mod session;

@@ -30,6 +30,9 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+mod tickets;
+
 use std::io;
 
 use countersign_core::HandshakeError;

@@ -2,7 +2,7 @@
 
 use super::alert::Alert;
 
-const NEW_SESSION_TICKET: u8 = 4;
+pub(super) const NEW_SESSION_TICKET: u8 = 4;
 const KEY_UPDATE_TYPE: u8 = 24;
 
 /// A KeyUpdate that asks for none in return.

@@ -11,7 +11,7 @@ mod wire;
 use std::sync::{Arc, LazyLock};
 
 use countersign_core::{Admission, Asked, AskedFrom, Evidence, HandshakeError, Timestamp};
-use countersign_lab::{Authority, Ending, Issued, Leaf, Pair, Scene};
+use countersign_lab::{Authority, End, Ending, Issued, Leaf, Pair, Scene};
 use countersign_tls::{ClientConfig, Engine, ServerConfig};
 
 const HOST: &str = "db1.example.com";
@@ -276,6 +276,20 @@ fn where_tls_1_2_may_come_out_there_are_full_handshakes() {
 #[test]
 fn ticket_comes_with_the_first_word_of_the_server_and_not_alone() {
     let town = Town::mutual();
+    // Not even before anybody has asked whether the handshake is done.
+    let (mut client, mut server) = (town.client(), town.server());
+    for _ in 0..2 {
+        let mut wire = Vec::new();
+        End::transmit(&mut client, &mut wire);
+        server.handle_input(&wire, town.now).unwrap();
+        wire.clear();
+        End::transmit(&mut server, &mut wire);
+        client.handle_input(&wire, town.now).unwrap();
+        assert!(End::poll(&mut client, town.now).unwrap().is_some() || wire.is_empty());
+    }
+    assert!(!server.wants_transmit() && server.transmit(&mut Vec::new()).unwrap() == 0);
+    assert!(End::poll(&mut server, town.now).unwrap().is_some());
+    assert!(!server.wants_transmit());
     let mut pair = town.pair();
     pair.handshake();
     assert!(!pair.server.end.wants_transmit());

@@ -1,11 +1,17 @@
 //! Peers of rustls as it comes, which keep and give out sessions by rules of their own.
 
+use std::io::Write as _;
 use std::sync::Arc;
 
-use countersign_lab::{Pair, Stranger};
+use countersign_lab::{End, Pair, Stranger};
+use rustls::client::{
+    ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue,
+    Tls13ClientSessionValue,
+};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::version::TLS13;
-use rustls::{ClientConfig, HandshakeKind, ServerConfig};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, NamedGroup, ServerConfig};
+use rustls_pki_types::ServerName;
 
 use crate::{CLIENT, HOST, NONE, REQUIRE, ROOT, SERVER, Town, names, scene, variant};
 
@@ -85,6 +91,77 @@ fn early_data_is_neither_offered_nor_taken() {
         assert_eq!(crate::extension(pair.to_server.bytes(), crate::EARLY_DATA), None);
         pair.server_sends(b"x");
     }
+}
+
+/// Keeps what a client keeps, and says of every ticket that it is good for early data.
+#[derive(Debug)]
+struct Hasty(ClientSessionMemoryCache);
+
+impl ClientSessionStore for Hasty {
+    fn take_tls13_ticket(&self, name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        let mut value = self.0.take_tls13_ticket(name)?;
+        value._private_set_max_early_data_size(1_000);
+        Some(value)
+    }
+
+    fn insert_tls13_ticket(&self, name: ServerName<'static>, value: Tls13ClientSessionValue) {
+        self.0.insert_tls13_ticket(name, value);
+    }
+
+    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
+
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        None
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        None
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
+}
+
+#[test]
+fn early_data_that_is_sent_all_the_same_is_thrown_away() {
+    let town = Town::new(&scene().server_policy(NONE));
+    let mut config = Stranger::client_config(&ROOT, None, default_provider(), &[&TLS13]);
+    config.enable_early_data = true;
+    config.resumption = Resumption::store(Arc::new(Hasty(ClientSessionMemoryCache::new(8))));
+    let config = Arc::new(config);
+    let mut pair = Pair::new(Stranger::client(config.clone(), HOST), town.server(), town.now);
+    pair.handshake().server.unwrap();
+    pair.server_sends(b"x");
+    let name = ServerName::try_from(HOST).unwrap();
+    let (mut client, mut server) = (ClientConnection::new(config, name).unwrap(), town.server());
+    client.early_data().unwrap().write_all(b"words that anybody could say again").unwrap();
+    let mut wire = Vec::new();
+    client.write_tls(&mut wire).unwrap();
+    assert!(crate::offers_session(&wire));
+    assert!(crate::extension(&wire, crate::EARLY_DATA).is_some());
+    let mut plain = Vec::new();
+    let mut secured = None;
+    for _ in 0..3 {
+        while client.wants_write() {
+            client.write_tls(&mut wire).unwrap();
+        }
+        let taken = server.handle_input(&wire, town.now).unwrap();
+        wire.drain(..taken);
+        secured = secured.or(End::poll(&mut server, town.now).unwrap());
+        End::open(&mut server, &mut plain).unwrap();
+        let mut answer = Vec::new();
+        End::transmit(&mut server, &mut answer);
+        client.read_tls(&mut &answer[..]).unwrap();
+        client.process_new_packets().unwrap();
+    }
+    assert!(secured.unwrap().is_resumed() && !client.is_early_data_accepted());
+    assert_eq!(plain, b"");
+    client.writer().write_all(b"said once").unwrap();
+    client.write_tls(&mut wire).unwrap();
+    server.handle_input(&wire, town.now).unwrap();
+    End::open(&mut server, &mut plain).unwrap();
+    assert_eq!(plain, b"said once");
 }
 
 #[test]
