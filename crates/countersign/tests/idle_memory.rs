@@ -98,14 +98,14 @@ fn check(what: &str, held: isize, most: isize) {
 fn a_quiet_connection_holds_little() {
     let world = World::new();
     let (client, server) = held_by_blocking(&world.client(), world.listener(""));
-    check("a client", client, 3800);
-    check("a server", server, 2500);
+    check("a client", client, 3400);
+    check("a server", server, 2700);
 
     let owner = world.showing(Leaf::new().service("web", "a.test"), "");
     let strict = world.listener("[server]\nclient-certificates = 'require'\n");
     let (client, server) = held_by_blocking(&owner, strict);
-    check("a client with a certificate", client, 3800);
-    check("a server of such", server, 4200);
+    check("a client with a certificate", client, 3400);
+    check("a server of such", server, 3300);
 }
 
 #[test]
@@ -143,8 +143,8 @@ fn a_quiet_connection_on_tokio_holds_little_more() {
             stream
         })
     });
-    check("a client on tokio", client, 4200);
-    check("a server on tokio", server.join().unwrap(), 2900);
+    check("a client on tokio", client, 3800);
+    check("a server on tokio", server.join().unwrap(), 3000);
 }
 
 /// Returns how often memory was taken for so many calls.
