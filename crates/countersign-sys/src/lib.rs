@@ -46,7 +46,8 @@ pub use signal::Signal;
 
 mod socket;
 pub use socket::{
-    Exclusive, accept, bind_exclusive, connect_error, listen, receive, start_connect, stream_socket,
+    Exclusive, accept, accept_without_delay, bind_exclusive, listen, receive, start_connect,
+    stream_socket, wait_connected,
 };
 
 mod wire;

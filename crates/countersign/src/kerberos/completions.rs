@@ -1,25 +1,18 @@
 //! Work that other threads have done, for a socket with many peers.
 
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use countersign_kerberos::{Awaited, Done, Work};
-use countersign_sys::Signal;
 
-use super::workers::{self, Place};
+use super::pool::Place;
+use super::queue::Queue;
+use super::workers;
 
-/// What came of work, by the keys of those who wait for it.
+/// What came of work, by the keys of those who wait for it; `None` is work that panicked.
 #[derive(Debug)]
-pub(crate) struct Completions<K, T>(Arc<Shared<K, T>>);
-
-#[derive(Debug)]
-struct Shared<K, T> {
-    /// `None` is work that panicked.
-    queue: Mutex<VecDeque<(K, Option<T>)>>,
-    news: Signal,
-}
+pub(crate) struct Completions<K, T>(Arc<Queue<(K, Option<T>)>>);
 
 impl<K: Send + 'static, T: Send + 'static> Completions<K, T> {
     /// Makes an empty queue.
@@ -28,7 +21,7 @@ impl<K: Send + 'static, T: Send + 'static> Completions<K, T> {
     ///
     /// If there is no descriptor left.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self(Arc::new(Shared { queue: Mutex::default(), news: Signal::new()? })))
+        Ok(Self(Arc::new(Queue::new()?)))
     }
 
     /// Has work done for whoever has this key, which may wait for this one, as long as its place in
@@ -44,8 +37,8 @@ impl<K: Send + 'static, T: Send + 'static> Completions<K, T> {
         awaited: Awaited,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<()> {
-        let shared = self.0.clone();
-        workers::start(place, awaited, work, move |done| shared.finish(key, done))
+        let queue = self.0.clone();
+        workers::start(place, awaited, work, move |done| queue.put((key, done)))
     }
 
     /// The same for a piece of work of a proof; `told` makes of what it came to what is queued.
@@ -60,36 +53,19 @@ impl<K: Send + 'static, T: Send + 'static> Completions<K, T> {
         work: Work,
         told: impl FnOnce(Done) -> T + Send + 'static,
     ) -> io::Result<()> {
-        let shared = self.0.clone();
-        workers::perform(place, work, move |done| shared.finish(key, done.map(told)))
+        let queue = self.0.clone();
+        workers::perform(place, work, move |done| queue.put((key, done.map(told))))
     }
 
     /// Takes one that is done; the descriptor stays readable while there are more.
     pub(crate) fn take(&self) -> Option<(K, Option<T>)> {
-        let mut queue = self.0.lock();
-        let first = queue.pop_front();
-        if queue.is_empty() {
-            self.0.news.clear();
-        }
-        first
-    }
-}
-
-impl<K, T> Shared<K, T> {
-    fn finish(&self, key: K, done: Option<T>) {
-        let mut queue = self.lock();
-        queue.push_back((key, done));
-        self.news.raise();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(K, Option<T>)>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.take()
     }
 }
 
 impl<K, T> AsFd for Completions<K, T> {
     /// A descriptor that can be read while there are any.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.news.as_fd()
+        self.0.as_fd()
     }
 }

@@ -11,9 +11,16 @@ mod generation;
 pub(crate) use generation::{KerberosFiles, given_by_program, keytab};
 
 mod lanes;
+#[cfg(test)]
+mod lanes_tests;
 
 mod party;
 pub(crate) use party::{Bearer, Party, ProofUnderWay, Step, terms};
+
+mod pool;
+pub(crate) use pool::Place;
+
+mod queue;
 
 mod reliance;
 pub(crate) use reliance::still_counts;
@@ -22,7 +29,6 @@ mod task;
 pub(crate) use task::Task;
 
 mod workers;
-pub(crate) use workers::Place;
 
 pub use countersign_kerberos::{
     AcceptorCredential, DelegatedCredential, Holder, HostSettings, KeytabKey, is_available,

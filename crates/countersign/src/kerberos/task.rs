@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use countersign_kerberos::{Awaited, Done, Work};
 use countersign_sys::Signal;
 
-use super::workers::{self, Place};
+use super::{Place, workers};
 
 /// Work that was begun. Dropping it forgets the outcome, and waits for nothing; what no thread has
 /// come to yet is not done then.

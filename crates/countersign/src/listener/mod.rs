@@ -4,4 +4,6 @@ mod table;
 use table::{Stage, Table};
 
 mod tcp;
+#[cfg(feature = "tokio")]
+pub(crate) use tcp::Turn;
 pub use tcp::{Incoming, Refusal, TcpListener};
