@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::settings::flags;
-use crate::{PeerName, Sid, Timestamp, WsaError};
+use crate::{PeerName, Sid, TicketEncryption, Timestamp, WsaError};
 
 /// A name that a peer has proved to hold.
 ///
@@ -153,6 +153,7 @@ pub struct Evidence {
     names: Vec<ProvedPeer>,
     expires: Option<Timestamp>,
     groups: Vec<Sid>,
+    ticket: Option<TicketEncryption>,
 }
 
 impl Evidence {
@@ -175,6 +176,7 @@ impl Evidence {
             names: Vec::new(),
             expires: None,
             groups: Vec::new(),
+            ticket: None,
         }
     }
 
@@ -205,6 +207,13 @@ impl Evidence {
     #[must_use]
     pub fn with_groups(mut self, groups: Vec<Sid>) -> Self {
         self.groups = groups;
+        self
+    }
+
+    /// Adds how the peer's ticket, or ours for it, is encrypted.
+    #[must_use]
+    pub fn with_ticket_encryption(mut self, ticket: Option<TicketEncryption>) -> Self {
+        self.ticket = ticket;
         self
     }
 
@@ -273,6 +282,12 @@ impl Evidence {
     /// (the PAC of Active Directory): the peer's own identifier first. Empty without one.
     pub fn groups(&self) -> &[Sid] {
         &self.groups
+    }
+
+    /// Returns how the ticket is encrypted by which the peer proved its name; `None` if it was no
+    /// ticket that did.
+    pub fn ticket_encryption(&self) -> Option<TicketEncryption> {
+        self.ticket
     }
 }
 

@@ -60,7 +60,10 @@ mod time;
 pub use time::Timestamp;
 
 mod kerberos;
-pub use kerberos::{KerberosFailure, KerberosRefusal, Outdated, Sid, SidError};
+pub use kerberos::{
+    Encrypted, EncryptionRule, EncryptionType, KerberosFailure, KerberosRefusal, Outdated, Sid,
+    SidError, TicketEncryption, UnknownEncryption,
+};
 
 mod error;
 pub use error::{Fault, HandshakeError};

@@ -182,6 +182,10 @@ impl PlanError {
             Self::KerberosCannot { why: KerberosBar::Listener, .. } => {
                 "name a keytab in the policy (kerberos.keytab), and give no credentials"
             }
+            Self::KerberosCannot { why: KerberosBar::User, .. } => {
+                "name the service (class/host) that runs there: what GSS-API calls service@host is \
+                 service/host here; or do not require Kerberos and let a certificate prove the name"
+            }
             Self::KerberosCannot { .. } => {
                 "name the service (class/host) that runs there, or do not require Kerberos and let a \
                  certificate prove the name"

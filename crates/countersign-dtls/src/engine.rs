@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Instant;
 
-use countersign_core::{Evidence, HandshakeError, Timestamp};
+use countersign_core::{Evidence, HandshakeError, PeerName, Sid, Timestamp};
 use countersign_tls::{ProofBinding, Proven, Question, TrustAnchors};
 
 /// A point in time: on the clock that deadlines are counted on, and on the one that certificates
@@ -48,13 +48,13 @@ pub trait Engine: fmt::Debug + Send {
     /// proof, and no more than there is room for.
     fn seal_proof(&mut self, bytes: &[u8], now: Moment) -> usize;
 
-    /// Says whether a client that proves this would be let in. It decides nothing:
-    /// [`Self::conclude`] does.
+    /// Says whether a client that proves to hold this name, and to be in these groups, would be let
+    /// in. It decides nothing, and nothing need be proved yet: [`Self::conclude`] decides.
     ///
     /// # Errors
     ///
-    /// As [`Self::conclude`].
-    fn would_admit(&self, proven: &Proven, now: Moment) -> Result<(), HandshakeError>;
+    /// As [`Self::conclude`]; [`HandshakeError::OurSide`] for a proof of a server.
+    fn would_admit(&self, name: &PeerName, groups: &[Sid]) -> Result<(), HandshakeError>;
 
     /// Ends the proof with what it has proved, and judges that. [`Output::Secured`] follows.
     ///

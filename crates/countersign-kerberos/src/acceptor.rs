@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use countersign_core::{KerberosFailure, ServiceName};
+use countersign_core::{KerberosFailure, ServiceName, TicketEncryption};
 
 use crate::channel::Role;
 use crate::credential::Own;
 use crate::diagnose::{At, diagnose};
 use crate::exchange::Outcome;
 use crate::library::{Context, Credential, Facts, Flags};
+use crate::proved::Found;
+use crate::request::{self, InClear};
 use crate::{
-    AcceptorCredential, Channel, DelegatedCredential, Delegation, Proved, Terms, pac, principal,
+    AcceptorCredential, Channel, DelegatedCredential, Delegation, Proved, Terms, Unconfirmed, pac,
+    principal,
 };
 
 /// Judges a client's ticket, and makes the answer.
@@ -28,7 +31,7 @@ pub(crate) struct Judged {
     context: Context,
     channel: Channel,
     asked: String,
-    proved: Proved,
+    unconfirmed: Unconfirmed,
 }
 
 impl Judge {
@@ -54,6 +57,13 @@ impl Judge {
         };
         let (service, credential) = (own.principal.as_str(), &self.credential);
         let failed = |call| diagnose(call, &At::Accepting { service, credential });
+        // What cannot be read is left to the library, which says what is wrong with it.
+        let in_clear = request::read(&self.token);
+        if let Some(InClear { ticket, session_key }) = in_clear {
+            // The key of the connection is made of the session key, and comes later.
+            let so_far = TicketEncryption { ticket, session_key, subkey: session_key };
+            self.terms.demand_encryption(service, so_far)?;
+        }
         let mut context = Context::new();
         let binding = self.channel.binding();
         let wants_delegation = self.terms.delegation == Delegation::IfTrusted;
@@ -66,10 +76,16 @@ impl Judge {
             return Err(KerberosFailure::NotMutual.into());
         }
         let facts = context.inquire().map_err(failed)?;
-        let proved = self.admit(own, &facts, accepted.delegated)?;
+        let Some(InClear { ticket, session_key }) = in_clear else {
+            let what = "its token is an AP-REQ that no library writes so".to_owned();
+            return Err(KerberosFailure::Protocol { what }.into());
+        };
+        let subkey = context.key_kind().map_err(failed)?;
+        let encryption = TicketEncryption { ticket, session_key, subkey };
+        let unconfirmed = self.admit(own, &facts, encryption, accepted.delegated)?;
         let message = self.channel.confirmation(Role::Acceptor, &asked);
         let confirmation = context.sign(&message).map_err(failed)?;
-        let judged = Judged::new(context, self.channel, asked, proved);
+        let judged = Judged::new(context, self.channel, asked, unconfirmed);
         Ok(Outcome::Judged { judged, confirmation, token })
     }
 
@@ -78,8 +94,9 @@ impl Judge {
         &self,
         own: &Own,
         facts: &Facts,
+        encryption: TicketEncryption,
         delegated: Option<Credential>,
-    ) -> Result<Proved, KerberosFailure> {
+    ) -> Result<Unconfirmed, KerberosFailure> {
         let (service, credential) = (own.principal.as_str(), &self.credential);
         let failed = |call| diagnose(call, &At::Accepting { service, credential });
         if !facts.is_krb5() {
@@ -95,6 +112,7 @@ impl Judge {
         if !facts.flags.has(Flags::CHANNEL_BOUND) {
             return Err(KerberosFailure::NotBound);
         }
+        self.terms.demand_encryption(service, encryption)?;
         let target = facts.acceptor.text().map_err(failed)?;
         if target != own.principal {
             return Err(KerberosFailure::WrongService {
@@ -124,7 +142,7 @@ impl Judge {
             let detail = "it expired while it was judged".to_owned();
             return Err(KerberosFailure::TicketExpired { detail });
         }
-        Ok(Proved {
+        Ok(Unconfirmed::new(Found {
             realm: realm.to_owned(),
             peer: principal::name(&client),
             service: own.service.clone(),
@@ -132,7 +150,8 @@ impl Judge {
             groups: pac::groups(&facts.initiator),
             delegated: delegated.map(DelegatedCredential::new),
             principal: client,
-        })
+            encryption,
+        }))
     }
 }
 
@@ -153,20 +172,25 @@ const ANONYMOUS_REALM: &str = "WELLKNOWN:ANONYMOUS";
 const ANONYMOUS_NAME: &str = "WELLKNOWN/ANONYMOUS@";
 
 impl Judged {
-    /// Whose ticket it is, unconfirmed.
-    pub(crate) fn proved(&self) -> &Proved {
-        &self.proved
+    /// Whose ticket it is.
+    pub(crate) fn unconfirmed(&self) -> &Unconfirmed {
+        &self.unconfirmed
     }
 
-    pub(crate) fn new(context: Context, channel: Channel, asked: String, proved: Proved) -> Self {
-        Self { context, channel, asked, proved }
+    pub(crate) fn new(
+        context: Context,
+        channel: Channel,
+        asked: String,
+        unconfirmed: Unconfirmed,
+    ) -> Self {
+        Self { context, channel, asked, unconfirmed }
     }
 
     /// Checks the client's confirmation, and only then says what it proved.
     pub(crate) fn confirm(self, code: &[u8]) -> Result<Proved, KerberosFailure> {
         let message = self.channel.confirmation(Role::Initiator, &self.asked);
         match self.context.verify(&message, code) {
-            Ok(()) => Ok(self.proved),
+            Ok(()) => Ok(self.unconfirmed.confirmed()),
             Err(call) => Err(diagnose(call, &At::Confirming { service: &self.asked })),
         }
     }

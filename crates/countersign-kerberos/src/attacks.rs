@@ -4,14 +4,17 @@
 //! Each attack is also shown to work against the library alone, so that the check, and nothing
 //! else, is what stops it. Channel 1 is the client's, channel 2 the server's.
 
-use countersign_core::KerberosFailure;
+use countersign_core::{EncryptionType, KerberosFailure, TicketEncryption};
 use countersign_lab::{Kdc, Realm, within};
 
 use crate::acceptor::Judged;
 use crate::channel::Role;
 use crate::frame::{Decoder, Frame};
 use crate::library::{Context, Credential, Flags, Name, Usage};
-use crate::{AcceptorCredential, Channel, Exchange, InitiatorCredential, Proved, Terms, Work};
+use crate::proved::Found;
+use crate::{
+    AcceptorCredential, Channel, Exchange, InitiatorCredential, Proved, Terms, Unconfirmed, Work,
+};
 
 const SERVER: &str = "host/server.example.test";
 const PRINCIPAL: &str = "host/server.example.test@EXAMPLE.TEST";
@@ -99,8 +102,9 @@ impl Lax {
 }
 
 /// What our server would have learned.
-fn nothing() -> Proved {
-    Proved {
+fn nothing() -> Unconfirmed {
+    let aes = EncryptionType::AES256_SHA1;
+    Unconfirmed::new(Found {
         principal: "alice@EXAMPLE.TEST".to_owned(),
         realm: "EXAMPLE.TEST".to_owned(),
         peer: None,
@@ -108,7 +112,8 @@ fn nothing() -> Proved {
         remaining: None,
         groups: Vec::new(),
         delegated: None,
-    }
+        encryption: TicketEncryption { ticket: aes, session_key: aes, subkey: aes },
+    })
 }
 
 fn work(side: &mut Exchange) {

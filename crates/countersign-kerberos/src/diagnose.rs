@@ -272,6 +272,7 @@ pub(crate) fn refusal(failure: &KerberosFailure) -> KerberosRefusal {
         KerberosFailure::RealmNotAllowed { .. } => KerberosRefusal::RealmNotAllowed,
         KerberosFailure::TicketExpired { .. } => KerberosRefusal::TicketExpired,
         KerberosFailure::TicketNotYetValid { .. } => KerberosRefusal::TicketNotYetValid,
+        KerberosFailure::WeakEncryption { .. } => KerberosRefusal::WeakEncryption,
         KerberosFailure::WrongKey { .. } => KerberosRefusal::WrongKey,
         KerberosFailure::WrongService { .. } => KerberosRefusal::WrongService,
         KerberosFailure::CredentialsRefused { .. }

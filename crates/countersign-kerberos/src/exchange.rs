@@ -11,7 +11,9 @@ use crate::diagnose::refusal;
 use crate::frame::{Decoder, Frame};
 use crate::initiator::{Begin, Begun, Conclude, Explain};
 use crate::work::Job;
-use crate::{AcceptorCredential, Channel, Done, InitiatorCredential, Proved, Terms, Work};
+use crate::{
+    AcceptorCredential, Channel, Done, InitiatorCredential, Proved, Terms, Unconfirmed, Work,
+};
 
 /// One side of a proof, inside a channel that keeps others from reading and changing its bytes.
 ///
@@ -166,9 +168,9 @@ impl Exchange {
 
     /// Returns, on a server, whose ticket it judged, while the client has not confirmed that yet.
     /// Nothing may rest on it but that a client is turned away by [`Self::turn_away`].
-    pub fn unconfirmed(&self) -> Option<&Proved> {
+    pub fn unconfirmed(&self) -> Option<&Unconfirmed> {
         match &self.state {
-            State::ExpectConfirmation(judged) => Some(judged.proved()),
+            State::ExpectConfirmation(judged) => Some(judged.unconfirmed()),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 use countersign_core::Sid;
 
 use crate::frame::{Decoder, FrameError};
-use crate::pac;
+use crate::{pac, request};
 
 /// Takes bytes in pieces of some length, as messages of the proof. Each that is one is written
 /// again, and must be what it was.
@@ -29,6 +29,11 @@ pub fn messages(bytes: &[u8], piece: usize) {
             assert!(used > 0);
         }
     }
+}
+
+/// Reads bytes as a client's token, and returns the numbers of the two kinds of keys in it.
+pub fn kinds(bytes: &[u8]) -> Option<[i32; 2]> {
+    request::read(bytes).map(|it| [it.ticket.number(), it.session_key.number()])
 }
 
 /// Reads bytes as what a domain controller knows of a user.

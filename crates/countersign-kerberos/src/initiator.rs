@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use countersign_core::{KerberosFailure, KerberosRefusal, PeerName, ServiceName};
+use countersign_core::{KerberosFailure, KerberosRefusal, PeerName, ServiceName, TicketEncryption};
 
 use crate::channel::Role;
 use crate::credential::Held;
 use crate::diagnose::{At, diagnose};
 use crate::exchange::Outcome;
 use crate::library::{Call, Context, Flags, Name, host_realm, meaning};
+use crate::proved::Found;
+use crate::request::{self, InClear};
 use crate::{Channel, Delegation, InitiatorCredential, Proved, Terms, principal};
 
 /// Gets a ticket for the service, and makes the token that goes to it.
@@ -30,6 +32,9 @@ pub(crate) struct Begun {
     realm: String,
     channel: Channel,
     flags: Flags,
+    /// How the ticket is encrypted, and the key in it.
+    in_clear: InClear,
+    terms: Terms,
 }
 
 /// Judges the server's answer.
@@ -79,9 +84,29 @@ impl Begin {
         if step.is_complete || step.token.is_empty() {
             return Err(KerberosFailure::NotMutual);
         }
-        let channel = self.channel;
-        let credential = self.credential;
-        let begun = Begun { context, credential, held, target, principal, realm, channel, flags };
+        let Some(in_clear) = request::read(&step.token) else {
+            let text = "it made a request that cannot be read".to_owned();
+            return Err(KerberosFailure::Other { text });
+        };
+        // Before it leaves: whoever has such a ticket can try passwords on it.
+        let InClear { ticket, session_key } = in_clear;
+        let so_far = TicketEncryption { ticket, session_key, subkey: session_key };
+        self.terms.demand_encryption(&principal, so_far).inspect_err(|_| {
+            // The KDC may know a better key by the next time.
+            self.credential.forget(&held);
+        })?;
+        let begun = Begun {
+            context,
+            credential: self.credential,
+            held,
+            target,
+            principal,
+            realm,
+            channel: self.channel,
+            flags,
+            in_clear,
+            terms: self.terms,
+        };
         Ok((begun, step.token))
     }
 
@@ -109,6 +134,7 @@ impl Begun {
             KerberosRefusal::NotInKeytab
                 | KerberosRefusal::TicketExpired
                 | KerberosRefusal::TicketOutdated
+                | KerberosRefusal::WeakEncryption
                 | KerberosRefusal::WrongKey
         ) {
             self.credential.forget(&self.held);
@@ -132,6 +158,7 @@ impl Conclude {
 
     fn conclude(self) -> Result<(Proved, Vec<u8>), KerberosFailure> {
         let Begun { mut context, held, target, principal, realm, channel, flags, .. } = self.begun;
+        let (InClear { ticket, session_key }, terms) = (self.begun.in_clear, self.begun.terms);
         let failed = |call| diagnose(call, &At::Concluding { service: &principal });
         let binding = channel.binding();
         let step = context
@@ -147,6 +174,9 @@ impl Conclude {
         if !facts.flags.has(Flags::MUTUAL) || !facts.flags.has(Flags::INTEGRITY) {
             return Err(KerberosFailure::NotMutual);
         }
+        let subkey = context.key_kind().map_err(failed)?;
+        let encryption = TicketEncryption { ticket, session_key, subkey };
+        terms.demand_encryption(&principal, encryption)?;
         let proved = facts.acceptor.text().map_err(failed)?;
         if proved != principal {
             return Err(KerberosFailure::WrongService { asked: principal, own: proved });
@@ -159,7 +189,7 @@ impl Conclude {
             context.sign(&channel.confirmation(Role::Initiator, &principal)).map_err(failed)?;
         let service = principal::service(&principal)
             .ok_or_else(|| KerberosFailure::NotAService { name: principal.clone() })?;
-        let proved = Proved {
+        let proved = Proved(Found {
             principal,
             realm,
             peer: Some(PeerName::Service(service.clone())),
@@ -167,7 +197,8 @@ impl Conclude {
             remaining: facts.seconds.map(|seconds| Duration::from_secs(u64::from(seconds))),
             groups: Vec::new(),
             delegated: None,
-        };
+            encryption,
+        });
         Ok((proved, code))
     }
 }

@@ -51,7 +51,7 @@ mod work;
 pub use work::{Done, Work};
 
 mod proved;
-pub use proved::Proved;
+pub use proved::{Proved, Unconfirmed};
 
 mod terms;
 pub use terms::{Delegation, Realms, Terms};
@@ -71,6 +71,8 @@ mod frame;
 mod principal;
 
 mod pac;
+
+mod request;
 
 mod diagnose;
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use countersign_core::{EncryptionRule, KerberosFailure, TicketEncryption};
+
 /// What is demanded beyond the proof itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -10,6 +12,8 @@ pub struct Terms {
     pub realms: Realms,
     /// Whether credentials are handed on, or taken.
     pub delegation: Delegation,
+    /// How tickets, and the keys that come with them, may be encrypted.
+    pub encryption: EncryptionRule,
 }
 
 impl Terms {
@@ -25,6 +29,28 @@ impl Terms {
     pub fn with_delegation(mut self, delegation: Delegation) -> Self {
         self.delegation = delegation;
         self
+    }
+
+    /// Demands tickets, and keys with them, that are encrypted in one of these ways.
+    #[must_use]
+    pub fn with_encryption(mut self, encryption: EncryptionRule) -> Self {
+        self.encryption = encryption;
+        self
+    }
+
+    /// Refuses a ticket for `service` that is not encrypted as it must be.
+    pub(crate) fn demand_encryption(
+        &self,
+        service: &str,
+        found: TicketEncryption,
+    ) -> Result<(), KerberosFailure> {
+        match found.unfit(&self.encryption) {
+            None => Ok(()),
+            Some((what, used)) => {
+                let (service, accepted) = (service.to_owned(), self.encryption.clone());
+                Err(KerberosFailure::WeakEncryption { what, service, used, accepted })
+            }
+        }
     }
 }
 

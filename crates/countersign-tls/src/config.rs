@@ -5,7 +5,7 @@ use std::sync::Arc;
 use countersign_core::{Policy, Timestamp};
 use rustls::SupportedProtocolVersion;
 use rustls::client::Resumption;
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{NoServerSessionStorage, WantsServerCert};
 use rustls::sign::SingleCertAndKey;
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
@@ -56,6 +56,18 @@ impl ClientConfig {
         let is_lax = policy.allows_tls12();
         Self { is_lax, plain: Arc::new(plain), proving: Arc::new(proving) }
     }
+
+    /// Returns the same for clients that show no certificate, whoever asks for one: for a second
+    /// connection after [`HandshakeError::CertificateWithheld`](countersign_core::HandshakeError).
+    #[must_use]
+    pub fn without_certificate(&self) -> Self {
+        let bare = |config: &Arc<rustls::ClientConfig>| {
+            let mut config = rustls::ClientConfig::clone(config);
+            config.client_auth_cert_resolver = withhold::nothing();
+            Arc::new(config)
+        };
+        Self { is_lax: self.is_lax, plain: bare(&self.plain), proving: bare(&self.proving) }
+    }
 }
 
 /// What all connections to a listener of one generation share.
@@ -76,21 +88,29 @@ impl ServerConfig {
     ///
     /// Never: the provider supports the versions asked for.
     pub fn new(policy: &Policy, anchors: &TrustAnchors, credential: &Credential) -> Self {
-        let plain = Some(Arc::new(server(server_builder(versions(policy)), anchors, credential)));
-        let is_lax = policy.allows_tls12();
-        Self { is_lax, plain, ..Self::for_proofs_only(anchors, credential) }
+        let verifier = || Arc::new(Verifier::new(anchors.clone()));
+        let plain = server_builder(versions(policy)).with_client_cert_verifier(verifier());
+        let proving = server_builder(TLS13_ONLY).with_client_cert_verifier(verifier());
+        Self {
+            is_lax: policy.allows_tls12(),
+            plain: Some(Arc::new(server(plain, credential))),
+            proving: Arc::new(proves(server(proving, credential))),
+        }
     }
 
     /// Builds it for a server that has no certificate whose name anyone would believe: clients that
     /// do not offer a proof inside the connection are refused.
     ///
+    /// It asks nobody for a certificate: who shows his to a server that has not proved its name tells
+    /// a stranger who he is, and clients of ours would rather end the connection.
+    ///
     /// # Panics
     ///
     /// Never: the provider supports TLS 1.3.
-    pub fn for_proofs_only(anchors: &TrustAnchors, credential: &Credential) -> Self {
-        let mut proving = server(server_builder(TLS13_ONLY), anchors, credential);
-        proving.alpn_protocols = vec![PROOF_PROTOCOL.to_vec()];
-        Self { is_lax: false, plain: None, proving: Arc::new(proving) }
+    pub fn for_proofs_only(credential: &Credential) -> Self {
+        let builder = server_builder(TLS13_ONLY).with_no_client_auth();
+        let proving = Arc::new(proves(server(builder, credential)));
+        Self { is_lax: false, plain: None, proving }
     }
 
     /// Returns whether it serves clients that know us by our certificate.
@@ -99,14 +119,17 @@ impl ServerConfig {
     }
 }
 
+/// Agrees on a proof inside the connection.
+fn proves(mut config: rustls::ServerConfig) -> rustls::ServerConfig {
+    config.alpn_protocols = vec![PROOF_PROTOCOL.to_vec()];
+    config
+}
+
 fn server(
-    builder: rustls::ConfigBuilder<rustls::ServerConfig, rustls::WantsVerifier>,
-    anchors: &TrustAnchors,
+    builder: rustls::ConfigBuilder<rustls::ServerConfig, WantsServerCert>,
     credential: &Credential,
 ) -> rustls::ServerConfig {
-    let verifier = Arc::new(Verifier::new(anchors.clone()));
-    let mut config =
-        builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver(credential));
+    let mut config = builder.with_cert_resolver(resolver(credential));
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.require_ems = true;

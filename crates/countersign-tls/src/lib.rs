@@ -31,7 +31,9 @@ mod credential;
 pub use credential::{Credential, CredentialError, TrustAnchors};
 
 mod engine;
-pub use engine::{Engine, Opened, Output, ProofBinding, Proven, join_proof, judge_peer_anew};
+pub use engine::{
+    Engine, Opened, Output, ProofBinding, Proven, foresee_admission, join_proof, judge_peer_anew,
+};
 
 mod error;
 

@@ -3,7 +3,8 @@
 //! A client that offers a proof inside the connection defers its verdict on the server's
 //! certificate. Ours must not go out meanwhile: whoever answers would learn who we are. rustls
 //! chooses the certificate before it has seen the server's, so what refuses is the key, which is
-//! asked to sign after that and before anything is sent.
+//! asked to sign after that and before anything is sent. By then the choice cannot be taken back;
+//! the caller connects once more, and shows [`nothing`].
 
 use std::sync::Arc;
 
@@ -21,6 +22,24 @@ pub(crate) fn resolver(credential: &Credential) -> Arc<dyn ResolvesClientCert> {
     let CertifiedKey { cert, key, .. } = &*credential.key;
     let withheld = CertifiedKey::new(cert.clone(), Arc::new(WithheldKey(key.clone())));
     Arc::new(SingleCertAndKey::from(withheld))
+}
+
+/// Returns what shows no certificate to anybody.
+pub(crate) fn nothing() -> Arc<dyn ResolvesClientCert> {
+    Arc::new(Nothing)
+}
+
+#[derive(Debug)]
+struct Nothing;
+
+impl ResolvesClientCert for Nothing {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
 }
 
 #[derive(Debug)]

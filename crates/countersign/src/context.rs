@@ -48,6 +48,8 @@ struct State {
     seen: Stamp,
     looked: Instant,
     failure: Option<Arc<Error>>,
+    /// Whether a secured listener lives by the files, or did: what follows must serve it too.
+    is_listening: bool,
 }
 
 /// Everything that one connection needs, from one look at the files.
@@ -156,6 +158,11 @@ impl Context {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).failure.clone()
     }
 
+    /// Takes note that a secured listener lives by the files from now on.
+    pub(crate) fn note_listener(&self) {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).is_listening = true;
+    }
+
     /// Returns the generation in force, without a look at the files.
     pub(crate) fn in_force(&self) -> Arc<Generation> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).current.clone()
@@ -221,7 +228,12 @@ impl State {
         }
         let number = self.current.number + u64::from(before != self.stamp);
         let loaded = sources.load(number, &self.current.policy_files);
-        let loaded = loaded.and_then(|next| next.serves_as_well_as(&self.current).map(|()| next));
+        // A datagram socket listens once a peer has greeted it.
+        let serves = self.is_listening || self.current.kerberos.is_serving();
+        let loaded = loaded.and_then(|next| match serves {
+            true => next.serves_as_well_as(&self.current).map(|()| next),
+            false => Ok(next),
+        });
         match loaded {
             Ok(next) if sources.stamp(&next.policy) == before => {
                 self.current = Arc::new(next);
@@ -237,14 +249,16 @@ impl State {
 }
 
 impl Generation {
-    /// Reads the keytab if servers live by that of the generation `before`, so that a broken one is
-    /// found before it is taken.
+    /// Reads the keytab, if a server is to prove itself by one, so that a broken one is found before
+    /// it is taken; else there must be a certificate, if there was.
     fn serves_as_well_as(&self, before: &Self) -> Result<(), Error> {
-        let is_off = self.policy.kerberos().server.unwrap_or_default() == KerberosUse::Off;
-        if before.kerberos.is_serving() && !is_off {
-            self.kerberos.server()?;
+        match self.policy.kerberos().server.unwrap_or_default() {
+            KerberosUse::Off if self.server.is_none() && before.server.is_some() => {
+                Err(Error::NoCertificate)
+            }
+            KerberosUse::Off => Ok(()),
+            _ => self.kerberos.server().map(drop),
         }
-        Ok(())
     }
 }
 
@@ -324,6 +338,7 @@ impl ContextBuilder {
             is_settled,
             looked: Instant::now(),
             failure: None,
+            is_listening: false,
         };
         let shared = Arc::new(Shared { sources, state: Mutex::new(state) });
         Ok(Context { shared, looks: true })
@@ -370,7 +385,7 @@ impl Sources {
             // one; nobody has to believe it.
             None if policy.kerberos().server.unwrap_or_default() != KerberosUse::Off => {
                 let nobody = identity::throw_away_credential()?;
-                Some(ServerConfig::for_proofs_only(&anchors, &nobody))
+                Some(ServerConfig::for_proofs_only(&nobody))
             }
             None => None,
         };
@@ -424,7 +439,11 @@ impl Sources {
             certificates.extend(store.anchors()?);
         }
         let public = if trust.system { Self::system_anchors(policy)? } else { Vec::new() };
-        Ok(TrustAnchors::lenient(&certificates, &public))
+        let anchors = TrustAnchors::lenient(&certificates, &public);
+        if anchors.is_empty() && has_trust_rule(policy) {
+            return Err(IdentityError::NobodyToBelieve.into());
+        }
+        Ok(anchors)
     }
 
     fn system_anchors(policy: &Policy) -> Result<Vec<CertificateDer<'static>>, IdentityError> {

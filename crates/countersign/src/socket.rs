@@ -63,6 +63,9 @@ pub struct Socket {
     handshake_timeout: Option<Duration>,
     started: Option<Instant>,
     failure: Option<HandshakeError>,
+    /// What to connect once more with, if our certificate may have to stay back; there may be a
+    /// password in it, so it goes as soon as that is known.
+    again: Option<Box<Again>>,
     state: State,
 }
 
@@ -82,7 +85,29 @@ enum State {
 
 /// What to do once TCP is connected.
 #[derive(Debug)]
-struct ConnectPlan {
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and moved once")]
+enum ConnectPlan {
+    /// What policy and program say.
+    First(FirstPlan),
+    /// The same once more, and without our certificate.
+    WithoutCertificate(Box<Again>),
+}
+
+/// What a connection begins with that offers a ticket and shows no certificate.
+#[derive(Clone, Debug)]
+struct Again {
+    generation: Arc<Generation>,
+    asked: Asked,
+    kerberos: KerberosUse,
+    cleartext: Cleartext,
+    party: Party,
+    /// The first attempt's time counts.
+    started: Instant,
+}
+
+/// What policy and program say.
+#[derive(Debug)]
+struct FirstPlan {
     plan: ClientPlan,
     generation: Arc<Generation>,
     /// What the program gave for this connection; wiped once it is used.
@@ -131,6 +156,7 @@ impl Socket {
             handshake_timeout: None,
             started: None,
             failure: None,
+            again: None,
             state,
         }
     }
@@ -305,7 +331,7 @@ impl Socket {
         let started = countersign_sys::start_connect(&descriptor, address)
             .map_err(Error::io(format!("connect to {address}")));
         self.or_failed(started)?;
-        let plan = ConnectPlan { plan, generation, credentials };
+        let plan = ConnectPlan::First(FirstPlan { plan, generation, credentials });
         self.state = State::Connecting(descriptor, address, plan);
         self.finish_connect()
     }
@@ -499,12 +525,18 @@ impl Socket {
 
     /// Starts what the plan asks for on a connected socket.
     fn begin_handshake(&mut self) -> Result<(), Error> {
-        let State::Connecting(descriptor, address, ConnectPlan { plan, generation, credentials }) =
+        let State::Connecting(descriptor, address, plan) =
             std::mem::replace(&mut self.state, State::Spent)
         else {
             return Ok(());
         };
         let socket = Tcp::from(descriptor);
+        let FirstPlan { plan, generation, credentials } = match plan {
+            ConnectPlan::First(plan) => plan,
+            ConnectPlan::WithoutCertificate(again) => {
+                return self.begin_without_certificate(socket, *again, address);
+            }
+        };
         match plan {
             ClientPlan::Tls { asked, kerberos, cleartext } => {
                 let ready = socket.set_nodelay(true).map_err(Error::io("set the socket up"));
@@ -520,6 +552,15 @@ impl Socket {
                         if kerberos == KerberosUse::Require {
                             // There is no other way, so the tickets are looked for when they are
                             // needed: one wait for another thread instead of two.
+                            let started = Instant::now();
+                            let again = Again::new(
+                                &generation,
+                                &asked,
+                                kerberos,
+                                cleartext,
+                                &party,
+                                started,
+                            );
                             let engine = Engine::client_offering(
                                 &generation.client,
                                 asked,
@@ -527,6 +568,7 @@ impl Socket {
                                 clock::now(),
                             );
                             let engine = self.or_refused(address, engine)?;
+                            self.again = again;
                             let handshake = Handshake::new(socket, engine, cleartext);
                             return self.settle(handshake.with_party(party).advance(), address);
                         }
@@ -590,6 +632,7 @@ impl Socket {
             }
             _ => KerberosUse::Off,
         };
+        self.again = Again::new(&generation, &asked, offer, cleartext, &party, started);
         let engine = Engine::client_offering(&generation.client, asked, offer, clock::now());
         let engine = self.or_refused(address, engine)?;
         let handshake = Handshake::new(socket, engine, cleartext).started_at(started);
@@ -598,6 +641,23 @@ impl Socket {
             _ => handshake.with_party(party),
         };
         self.settle(handshake.advance(), address)
+    }
+
+    /// Begins once more with an offer of Kerberos, now without a certificate.
+    fn begin_without_certificate(
+        &mut self,
+        socket: Tcp,
+        again: Again,
+        address: SocketAddr,
+    ) -> Result<(), Error> {
+        let ready = socket.set_nodelay(true).map_err(Error::io("set the socket up"));
+        self.or_failed(ready)?;
+        let Again { generation, asked, kerberos, cleartext, party, started } = again;
+        let config = generation.client.without_certificate();
+        let engine = Engine::client_offering(&config, asked, kerberos, clock::now());
+        let engine = self.or_refused(address, engine)?;
+        let handshake = Handshake::new(socket, engine, cleartext).started_at(started);
+        self.settle(handshake.with_party(party).advance(), address)
     }
 
     /// Waits for work of ours, and goes on.
@@ -676,6 +736,14 @@ impl Socket {
             }
             Advance::TryInClear => self.connect_in_clear(address),
             Advance::Refused(waiting, source) => {
+                if let (HandshakeError::CertificateWithheld { .. }, Some(again)) =
+                    (&source, self.again.take())
+                {
+                    let _ = waiting.drain();
+                    drop(waiting);
+                    let plan = ConnectPlan::WithoutCertificate(again);
+                    return self.connect_again(address, plan, "without a certificate");
+                }
                 // The alert has gone out; what the peer still sends is of no interest, but must
                 // not turn the close into a reset that destroys it.
                 let _ = waiting.drain();
@@ -690,6 +758,18 @@ impl Socket {
     /// cannot do better: on the first connection it has seen our greeting, which it did not
     /// understand.
     fn connect_in_clear(&mut self, address: SocketAddr) -> Result<(), Error> {
+        let (plan, generation) = (ClientPlan::Clear, self.context.current());
+        let plan = ConnectPlan::First(FirstPlan { plan, generation, credentials: None });
+        self.connect_again(address, plan, "in clear")
+    }
+
+    /// Connects anew, `how` in words.
+    fn connect_again(
+        &mut self,
+        address: SocketAddr,
+        plan: ConnectPlan,
+        how: &str,
+    ) -> Result<(), Error> {
         let again = countersign_sys::stream_socket(address).and_then(|descriptor| {
             if let Some(local) = self.local {
                 countersign_sys::bind_exclusive(&descriptor, local)?;
@@ -697,18 +777,15 @@ impl Socket {
             countersign_sys::start_connect(&descriptor, address)?;
             Ok(descriptor)
         });
-        let again = again.map_err(Error::io(format!("connect to {address} in clear")));
+        let again = again.map_err(Error::io(format!("connect to {address} {how}")));
         let descriptor = self.or_failed(again)?;
-        self.started = Some(Instant::now());
-        let plan = ClientPlan::Clear;
-        let generation = self.context.current();
-        let plan = ConnectPlan { plan, generation, credentials: None };
         self.started = Some(Instant::now());
         self.state = State::Connecting(descriptor, address, plan);
         self.finish_connect()
     }
 
     fn opened(&mut self, channel: Channel) {
+        self.again = None;
         let stream = TcpStream::new(channel, &self.context);
         // It cannot fail: the mode is a flag of ours.
         let _ = stream.set_nonblocking(self.nonblocking);
@@ -732,6 +809,7 @@ impl Socket {
 
     fn or_failed<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         if result.is_err() {
+            self.again = None;
             self.life.completed_connect(false);
             self.state = State::Spent;
         }
@@ -751,6 +829,25 @@ impl Socket {
             _ => "the socket is not in the state for it",
         };
         Error::Order { doing, why, wsa }
+    }
+}
+
+impl Again {
+    /// Takes down what a second connection would begin with; `None` if the first shows no
+    /// certificate that could have to stay back.
+    fn new(
+        generation: &Arc<Generation>,
+        asked: &Asked,
+        kerberos: KerberosUse,
+        cleartext: Cleartext,
+        party: &Party,
+        started: Instant,
+    ) -> Option<Box<Self>> {
+        let is_of_use = generation.credential.is_some() && kerberos != KerberosUse::Off;
+        is_of_use.then(|| {
+            let (generation, asked, party) = (generation.clone(), asked.clone(), party.clone());
+            Box::new(Self { generation, asked, kerberos, cleartext, party, started })
+        })
     }
 }
 

@@ -16,12 +16,12 @@ pub(crate) fn who(evidence: Option<&Evidence>) -> String {
 /// Returns what protects the connection.
 pub(crate) fn protection(evidence: Option<&Evidence>) -> String {
     match evidence {
-        Some(evidence) => format!(
-            "{}, {}, {}",
-            evidence.mechanism(),
-            evidence.cipher_suite(),
-            evidence.key_exchange()
-        ),
+        Some(evidence) => {
+            let ticket = evidence.ticket_encryption();
+            let ticket = ticket.map(|it| format!(", ticket by {it}")).unwrap_or_default();
+            let (suite, group) = (evidence.cipher_suite(), evidence.key_exchange());
+            format!("{}, {suite}, {group}{ticket}", evidence.mechanism())
+        }
         None => "nothing: the peer cannot do security".to_owned(),
     }
 }
@@ -41,6 +41,11 @@ pub(crate) fn json(evidence: Option<&Evidence>) -> Value {
         "protocol": evidence.mechanism().to_string(),
         "cipher_suite": evidence.cipher_suite(),
         "key_exchange": evidence.key_exchange(),
+        "ticket_encryption": evidence.ticket_encryption().map(|it| json!({
+            "ticket": it.ticket.to_string(),
+            "session_key": it.session_key.to_string(),
+            "subkey": it.subkey.to_string(),
+        })),
         "session": evidence.session().to_string(),
         "since": evidence.since().to_string(),
         "expires": evidence.expires().map(|at| at.to_string()),

@@ -1,7 +1,8 @@
 //! The plan for an address.
 
 use countersign::core::{
-    AllowRule, Asked, Cleartext, ClientCertificates, ClientPlan, KerberosUse, ServerPlan,
+    AllowRule, Asked, Cleartext, ClientCertificates, ClientPlan, EncryptionType, KerberosUse,
+    ServerPlan,
 };
 use serde_json::{Value, json};
 
@@ -64,6 +65,17 @@ fn words(explanation: &Explanation) -> Words {
     }
 }
 
+/// Returns whether a ticket may prove a name.
+fn uses_tickets(it: &Explanation) -> bool {
+    match &it.decision {
+        Some(Decision::Connect(ClientPlan::Tls { kerberos, .. })) => *kerberos != KerberosUse::Off,
+        Some(Decision::Listen(ServerPlan::Tls { admission, .. })) => {
+            admission.kerberos() != KerberosUse::Off
+        }
+        _ => false,
+    }
+}
+
 fn of_asked(asked: &Asked) -> (String, String) {
     match asked {
         Asked::Name { name, from } => (name.to_string(), from.to_string()),
@@ -94,6 +106,10 @@ fn text(it: &Explanation) -> Vec<Line> {
     }
     if let Some(kerberos) = words.kerberos {
         lines.add("kerberos", kerberos);
+        if uses_tickets(it) {
+            let danger = if it.encryption.accepts(EncryptionType::RC4) { "DANGER: " } else { "" };
+            lines.add("tickets by", format!("{danger}{}", it.encryption));
+        }
     }
     if let Some(cleartext) = words.cleartext {
         lines.add("cleartext", cleartext);
@@ -191,6 +207,9 @@ fn to_json(it: &Explanation) -> Value {
         "asked_from": asked_from,
         "clients": clients,
         "kerberos": words.kerberos,
+        "encryption_types": uses_tickets(it).then(|| {
+            it.encryption.accepted().iter().map(ToString::to_string).collect::<Vec<_>>()
+        }),
         "cleartext": words.cleartext,
         "allowed": gates,
         "own": own,

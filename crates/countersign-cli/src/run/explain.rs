@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use countersign::core::{
-    AllowRule, Cleartext, ClientPlan, KerberosUse, Limits, PlanError, Policy, Requirements,
-    ServerPlan, TargetTable, Timestamp, TrustRule,
+    AllowRule, Cleartext, ClientPlan, EncryptionRule, KerberosUse, Limits, PlanError, Policy,
+    Requirements, ServerPlan, TargetTable, Timestamp, TrustRule,
 };
 use countersign::{Error, PeerName};
 
@@ -32,6 +32,8 @@ pub(crate) struct Explanation {
     pub(crate) require: Requirements,
     pub(crate) allows_tls12: bool,
     pub(crate) limits: Limits,
+    /// How tickets may be encrypted.
+    pub(crate) encryption: EncryptionRule,
     /// The gates that speak of this listening address.
     pub(crate) gates: Vec<Vec<AllowRule>>,
 }
@@ -87,6 +89,7 @@ pub(super) fn run(request: &Explain, output: &Output) -> Result<Verdict, Failure
         require: policy.require(),
         allows_tls12: policy.allows_tls12(),
         limits: policy.limits(),
+        encryption: policy.kerberos().encryption.clone(),
         gates: gates.filter(|gate| request.is_listening && !gate.is_empty()).collect(),
     };
     output.explanation(&explanation);

@@ -61,6 +61,7 @@ fn a_keytab_and_a_ticket_do_without_any_certificate() {
     let evidence = &events[0]["evidence"];
     assert_eq!(evidence["peer"]["proof"], "Kerberos ticket", "{events:?}");
     assert_eq!(evidence["name_verified"], true);
+    assert_eq!(evidence["ticket_encryption"]["ticket"], "aes256-cts-hmac-sha1-96");
 
     // Policy instead of options, and the environment instead of a cache that is named.
     session.write("policy.toml", b"[kerberos]\nclient = 'prefer'\n");
@@ -193,6 +194,7 @@ fn explain_shows_the_proof() {
     };
     let client = explain(&["--name", SERVICE]).success().text();
     assert!(client.contains("kerberos    a ticket must prove the name\n"), "{client}");
+    assert!(client.contains("tickets by  aes256-cts-hmac-sha384-192, aes256"), "{client}");
     explain(&["--name", "alice@EXAMPLE.TEST"]).ended(2).said(&["user-to-user"]);
     let client = explain(&["--name", SERVICE, "--udp"]).success().text();
     assert!(client.contains("plan        DTLS 1.2\n"), "{client}");
@@ -221,6 +223,9 @@ fn doctor_tells_an_outdated_keytab_from_a_good_one() {
     let text = good.text();
     for words in [
         "names without a realm are in EXAMPLE.TEST",
+        "clocks may differ by 300 s",
+        "dns_canonicalize_hostname = false",
+        "tickets may be encrypted by aes256-cts-hmac-sha384-192, aes256-cts-hmac-sha1-96, ",
         "we have tickets of alice@EXAMPLE.TEST",
         "keys of postgres/db1.example.test@EXAMPLE.TEST: version 2 (aes256",
         "a ticket of alice@EXAMPLE.TEST for postgres/db1.example.test@EXAMPLE.TEST fits the key",
@@ -239,6 +244,42 @@ fn doctor_tells_an_outdated_keytab_from_a_good_one() {
     let none = doctor("none").ended(1);
     assert!(none.text().contains("no Kerberos credentials"), "{}", none.text());
 }
+
+#[test]
+fn doctor_tells_a_wrong_clock_and_keys_that_are_too_weak() {
+    let (session, kdc) = (Session::empty(), realm());
+    // Tickets that came by the right clock: the KDC is asked for one more by the wrong one.
+    let keytab = kdc.file("db1");
+    let arguments = ["doctor", "--kerberos", "--keytab", &keytab];
+    let mut ahead = command(&session, &kdc, "alice", &arguments);
+    ahead.env("LD_PRELOAD", FAKETIME).env("FAKETIME", "+600s");
+    let text = finish(&mut ahead, b"").ended(1).text();
+    assert!(text.contains("differ too much: "), "{text}");
+    assert!(text.contains("timedatectl"), "{text}");
+
+    let old = "postgres/old.example.test";
+    kdc.administer(&format!("addprinc -randkey -e arcfour-hmac:normal {old}\n"));
+    let keytab = kdc.keytab("old", &[old]);
+    let policy = |more: &str, code| {
+        let text = format!(
+            "[kerberos]\nclient = 'prefer'\nserver = 'prefer'\nkeytab = '{keytab}'\n\
+             services = ['{old}']\n{more}"
+        );
+        session.write("weak.toml", text.as_bytes());
+        let arguments = ["doctor", "--policy", "weak.toml"];
+        finish(&mut command(&session, &kdc, "alice", &arguments), b"").ended(code).text()
+    };
+    let text = policy("", 1);
+    assert!(text.contains("the best key in the keytab for postgres/old"), "{text}");
+    assert!(text.contains("is arcfour-hmac, and accepted here are aes256"), "{text}");
+    let text = policy("danger-allow-rc4 = true\n", 0);
+    assert!(text.contains("camellia128-cts-cmac, arcfour-hmac"), "{text}");
+    assert!(text.contains("passwords can be guessed"), "{text}");
+    assert!(text.contains("a ticket of alice@EXAMPLE.TEST for postgres/old"), "{text}");
+}
+
+/// Where Debian's package faketime has the library.
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
 #[test]
 fn the_demo_brings_its_own_kdc_and_leaves_nothing_behind() {

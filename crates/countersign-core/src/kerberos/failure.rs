@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::KerberosRefusal;
+use super::{Encrypted, EncryptionRule, EncryptionType, KerberosRefusal};
 use crate::{Fault, WsaError};
 
 /// Why a Kerberos proof did not come about.
@@ -182,6 +182,18 @@ pub enum KerberosFailure {
         /// In the library's words.
         detail: String,
     },
+    /// A ticket, or a key that belongs to it, is encrypted in a way that is not accepted here.
+    #[error("{what} for {service} is {used}, and accepted here are {accepted}")]
+    WeakEncryption {
+        /// What is.
+        what: Encrypted,
+        /// The service that the ticket, or the key, is for.
+        service: String,
+        /// The way that it is encrypted.
+        used: EncryptionType,
+        /// What is accepted.
+        accepted: EncryptionRule,
+    },
     /// The ticket does not decrypt with the service's key.
     #[error("the ticket does not decrypt with the key of {service}: {detail}")]
     WrongKey {
@@ -231,6 +243,7 @@ impl KerberosFailure {
             | Self::Other { .. }
             | Self::TimedOut { .. }
             | Self::UnknownRealm { .. }
+            | Self::WeakEncryption { .. }
             | Self::WrongKey { .. } => Fault::Host,
             _ => Fault::Peer,
         }
@@ -315,6 +328,20 @@ impl KerberosFailure {
             Self::UserToUser { .. } => {
                 "give the service an account of its own with a key in a keytab"
             }
+            Self::WeakEncryption { used: EncryptionType::RC4, .. } => {
+                "have the KDC make AES keys for the service's account and the client's (`kadmin \
+                 cpw`; in Active Directory msDS-SupportedEncryptionTypes = 24, then a new \
+                 password), export the keytab anew and get new tickets; \
+                 kerberos.danger-allow-rc4 lets RC4 in until then"
+            }
+            Self::WeakEncryption { used, .. } if used.is_weak() => {
+                "have the KDC make AES keys for the service's account and the client's (`kadmin \
+                 cpw`), export the keytab anew and get new tickets"
+            }
+            Self::WeakEncryption { .. } => {
+                "add it to kerberos.encryption-types in the policy, or have the KDC make keys of \
+                 the listed types for the service's account and the client's"
+            }
             Self::WrongKey { .. } => {
                 "the keytab holds another key under this version: export it anew from the KDC"
             }
@@ -380,6 +407,11 @@ fn refusal_hint(reason: KerberosRefusal) -> &'static str {
         }
         KerberosRefusal::NotAllowed => {
             "the peer's administrator adds an [[allow]] rule for our principal, if it is to be let in"
+        }
+        KerberosRefusal::WeakEncryption => {
+            "`klist -e` shows how our tickets are encrypted; the realm's administrator gives the \
+             service's account and ours AES keys, or the peer's accepts more \
+             (kerberos.encryption-types)"
         }
         KerberosRefusal::WrongService => "correct the name that was asked for",
         KerberosRefusal::Ticketless => {

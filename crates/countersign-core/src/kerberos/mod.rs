@@ -1,5 +1,10 @@
 //! Words of the Kerberos proof that policy, sockets and reports share.
 
+mod encryption;
+pub use encryption::{
+    Encrypted, EncryptionRule, EncryptionType, TicketEncryption, UnknownEncryption,
+};
+
 mod failure;
 pub use failure::{KerberosFailure, Outdated};
 

@@ -39,6 +39,8 @@ pub enum KerberosRefusal {
     TicketOutdated,
     /// It could not get a ticket for us.
     Ticketless,
+    /// The ticket, or a key that came with it, is encrypted in a way that it does not accept.
+    WeakEncryption,
     /// The ticket cannot be decrypted with the service's key.
     WrongKey,
     /// It is not the service that we asked for.
@@ -46,7 +48,7 @@ pub enum KerberosRefusal {
 }
 
 impl KerberosRefusal {
-    const ALL: [(u8, Self, &'static str); 17] = [
+    const ALL: [(u8, Self, &'static str); 18] = [
         (0, Self::Other, "it gave no reason"),
         (1, Self::BindingMismatch, "the ticket was made for another connection"),
         (2, Self::NotBound, "the ticket is not bound to the connection"),
@@ -64,6 +66,7 @@ impl KerberosRefusal {
         (14, Self::OwnTrouble, "its own Kerberos set-up does not serve"),
         (15, Self::Protocol, "we broke the protocol, as it sees it"),
         (16, Self::NotAllowed, "it knows who we are, and its rules do not let us in"),
+        (17, Self::WeakEncryption, "it does not accept how the ticket is encrypted"),
     ];
 
     /// Returns the number under which it travels.

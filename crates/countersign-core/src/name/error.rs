@@ -61,6 +61,12 @@ pub enum NameError {
         /// The part.
         part: &'static str,
     },
+    /// A service was wanted, and this has a realm or a host and no class.
+    #[error("{name:?} is the name of a user, and of no service")]
+    NotAService {
+        /// The name as written.
+        name: String,
+    },
     /// The name is longer than any name may be.
     #[error("the name has {bytes} bytes, more than {}", PeerName::MAX_LEN)]
     TooLong {
@@ -94,11 +100,16 @@ impl NameError {
                 "write the host as a DNS name, an IPv4 address, or an IPv6 address in brackets"
             }
             Self::BadStar { .. } => {
-                "understood are *, class/*.domain, */host, *@REALM and spiffe://domain/path/*"
+                "understood are *, class/*.domain, */host, */host@REALM, *@REALM and \
+                 spiffe://domain/path/*"
             }
             Self::BadCapture { .. } => {
-                "understood are {user}@REALM, spiffe://domain/path/{name} and class/{label}.domain, \
-                 each capture once"
+                "understood are {user}@REALM, {user}/INSTANCE@REALM, spiffe://domain/path/{name} and \
+                 class/{label}.domain, each capture once"
+            }
+            Self::NotAService { .. } => {
+                "write class/host[:port][/service][@REALM]; what GSS-API calls service@host is \
+                 service/host here"
             }
             Self::BadPort { .. } => "to name a host and its port write host/NAME:PORT",
             _ => {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::host::check_dns;
-use super::{Host, PeerName, ServiceName, SpiffeId, check_word};
+use super::{Host, PeerName, ServiceName, SpiffeId, check_word, split_realm};
 use crate::NameError;
 
 /// A set of names: one name, or a pattern with a star for one whole part.
@@ -12,13 +12,21 @@ use crate::NameError;
 /// | pattern | holds |
 /// | --- | --- |
 /// | `*` | every peer that proved any name |
-/// | `postgres/*.example.com` | that class on hosts one label below the domain, without port or service part |
-/// | `*/db1.example.com` | every class on that host |
+/// | `postgres/*.example.com[@REALM]` | that class on hosts one label below the domain, without port or service part |
+/// | `*/db1.example.com[@REALM]` | every class on that host; without a realm, no name of one |
 /// | `*@EXAMPLE.COM` | every user of that realm |
 /// | `spiffe://prod/*`, `spiffe://prod/eu/*` | every workload below that path |
 /// | a name | that name; a realm that it leaves out may be any |
 ///
 /// A pattern never reaches from one kind of name into another, except `*`.
+///
+/// **Principals of two parts.** Kerberos does not tell a user's instance from a service (RFC 4120
+/// section 6.2): `alice/admin@EXAMPLE.COM` has the form of a service and is one name with it, so it
+/// is written and compared as one, `*/admin@EXAMPLE.COM` holds everybody's. What a star would let in
+/// by accident it does not: where users may make instances of their own, one may be called as a host
+/// is, so a class that is left open never reaches into a realm that is not stated. And as users are
+/// compared exactly, so is the class of a name in a realm whose host is one label, since it may be a
+/// user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PeerPattern(Shape);
 
@@ -28,7 +36,7 @@ enum Shape {
     AnyClass(ServiceName),
     AnyPathBelow { domain: String, path: String },
     AnyUserOf(String),
-    HostsBelow { class: Option<String>, domain: String },
+    HostsBelow { class: Option<String>, domain: String, realm: Option<String> },
     Exactly(PeerName),
 }
 
@@ -38,22 +46,25 @@ impl PeerPattern {
         match (&self.0, name) {
             (Shape::Any, _) => true,
             (Shape::Exactly(PeerName::Service(asked)), PeerName::Service(name)) => {
-                name.satisfies(asked)
+                name.satisfies(asked) && (!may_be_user(name) || name.class() == asked.class())
             }
             (Shape::Exactly(asked), name) => name == asked,
             (Shape::AnyClass(on), PeerName::Service(name)) => {
                 name.host() == on.host()
                     && name.port() == on.port()
                     && name.service() == on.service()
-                    && (on.realm().is_none() || name.realm() == on.realm())
+                    && name.realm() == on.realm()
             }
             (Shape::AnyPathBelow { domain, path }, PeerName::Spiffe(id)) => {
                 id.trust_domain() == domain && id.path().starts_with(path.as_str())
             }
             (Shape::AnyUserOf(realm), PeerName::User(user)) => user.realm() == realm,
-            (Shape::HostsBelow { class, domain }, PeerName::Service(name)) => {
+            (Shape::HostsBelow { class, domain, realm }, PeerName::Service(name)) => {
                 let Host::Dns(host) = name.host() else { return false };
+                // A class that is stated says whose the name is, in whatever realm.
+                let is_any_realm = realm.is_none() && class.is_some();
                 class.as_ref().is_none_or(|class| name.is_class(class))
+                    && (is_any_realm || name.realm() == realm.as_deref())
                     && name.port().is_none()
                     && name.service().is_none()
                     && host.split_once('.').is_some_and(|(_, parent)| parent == domain)
@@ -72,6 +83,7 @@ impl PeerPattern {
             Shape::Exactly(PeerName::Service(name)) | Shape::AnyClass(name) => {
                 name.realm().is_some()
             }
+            Shape::HostsBelow { realm, .. } => realm.is_some(),
             _ => false,
         }
     }
@@ -114,6 +126,7 @@ impl FromStr for PeerPattern {
             None => (Some(ServiceName::HOST_CLASS), text),
         };
         if let Some(domain) = host.strip_prefix("*.") {
+            let (domain, realm) = split_realm(domain)?;
             let domain = match domain.parse()? {
                 Host::Dns(domain) if check_dns(&domain).is_ok() => domain,
                 _ => return Err(bad()),
@@ -122,7 +135,8 @@ impl FromStr for PeerPattern {
                 // The class is checked by the parser of names.
                 let _: ServiceName = format!("{class}/{domain}").parse()?;
             }
-            return Ok(Self(Shape::HostsBelow { class: class.map(str::to_owned), domain }));
+            let (class, realm) = (class.map(str::to_owned), realm.map(str::to_owned));
+            return Ok(Self(Shape::HostsBelow { class, domain, realm }));
         }
         match class {
             None if !host.contains('*') => {
@@ -143,10 +157,18 @@ impl fmt::Display for PeerPattern {
             }
             Shape::AnyPathBelow { domain, path } => write!(f, "spiffe://{domain}{path}*"),
             Shape::AnyUserOf(realm) => write!(f, "*@{realm}"),
-            Shape::HostsBelow { class, domain } => {
-                write!(f, "{}/*.{domain}", class.as_deref().unwrap_or("*"))
+            Shape::HostsBelow { class, domain, realm } => {
+                write!(f, "{}/*.{domain}", class.as_deref().unwrap_or("*"))?;
+                realm.as_ref().map_or(Ok(()), |realm| write!(f, "@{realm}"))
             }
             Shape::Exactly(name) => name.fmt(f),
         }
     }
+}
+
+/// Returns whether a name may as well be a user's, with an instance: that has no dots as a rule, and
+/// nothing but a KDC makes it.
+fn may_be_user(name: &ServiceName) -> bool {
+    let is_word = matches!(name.host(), Host::Dns(host) if !host.contains('.'));
+    is_word && name.realm().is_some() && name.port().is_none() && name.service().is_none()
 }

@@ -29,6 +29,32 @@ impl ServiceName {
         Self { class: Self::HOST_CLASS.to_owned(), host, port: None, service: None, realm: None }
     }
 
+    /// Reads a host-based name of GSS-API (RFC 2743 section 4.1): `postgres@db1.example.com` is
+    /// `postgres/db1.example.com`, in whatever realm that host is. Elsewhere this is never guessed,
+    /// because the same text is a user of a realm.
+    ///
+    /// # Errors
+    ///
+    /// It has no host, or one of the two is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use countersign_core::{PeerName, ServiceName};
+    ///
+    /// let service = ServiceName::from_host_based("postgres@DB1.example.com")?;
+    /// assert_eq!(service, "postgres/db1.example.com".parse()?);
+    /// assert!(matches!("postgres@db1.example.com".parse()?, PeerName::User(_)));
+    /// # Ok::<(), countersign_core::NameError>(())
+    /// ```
+    pub fn from_host_based(text: &str) -> Result<Self, NameError> {
+        let (service, host) = text.split_once('@').ok_or(NameError::EmptyPart { part: "host" })?;
+        if host.contains(['/', '@', ':']) || service.contains('/') {
+            return Err(NameError::NotAService { name: text.to_owned() });
+        }
+        format!("{service}/{host}").parse()
+    }
+
     /// Returns the class of the service, such as `postgres`, as it was written.
     pub fn class(&self) -> &str {
         &self.class
@@ -78,7 +104,12 @@ impl FromStr for ServiceName {
         let (rest, realm) = split_realm(text)?;
         let mut parts = rest.split('/');
         let class = parts.next().unwrap_or_default();
-        let host = parts.next().ok_or(NameError::EmptyPart { part: "host" })?;
+        let Some(host) = parts.next() else {
+            return Err(match realm {
+                Some(_) => NameError::NotAService { name: text.to_owned() },
+                None => NameError::EmptyPart { part: "host" },
+            });
+        };
         let service = parts.next();
         if parts.next().is_some() {
             return Err(NameError::TooManyParts);

@@ -1,6 +1,6 @@
 //! Every rule of SPEC 5.8, one line each.
 
-use super::{NameError, PeerName, PeerPattern};
+use super::{NameError, PeerName, PeerPattern, ServiceName};
 
 #[track_caller]
 fn shown(text: &str, expected: &str) {
@@ -140,9 +140,21 @@ fn patterns_hold_one_part() {
         &["spiffe://prod/eu", "spiffe://prod/eux/a"],
     );
     holds("postgres/db1", &["postgres/db1", "postgres/db1@ANY"], &["postgres/db1:5432"]);
+    holds(
+        "postgres/*.example.com@A",
+        &["postgres/db1.example.com@A", "POSTGRES/db1.example.com@A"],
+        &["postgres/db1.example.com", "postgres/db1.example.com@B", "http/db1.example.com@A"],
+    );
+    holds(
+        "*/*.example.com@A",
+        &["postgres/db1.example.com@A"],
+        &["postgres/db1.example.com", "postgres/db1.example.com@B", "alice@A"],
+    );
     assert_holds_no("postgres/*.test", &["postgres/db1.test:99", "postgres/db1.test/x@EVIL"]);
     assert_holds_no("*/db1.test/billing", &["ldap/db1.test/other@EVIL", "ldap/db1.test"]);
     for bad in [
+        "*/*.example.com@",
+        "*/*.example.com@A@B",
         "*a",
         "a*",
         "post*/db1",
@@ -156,4 +168,48 @@ fn patterns_hold_one_part() {
     ] {
         assert!(bad.parse::<PeerPattern>().is_err(), "{bad} is no pattern");
     }
+}
+
+/// Users with an instance, and services that nobody meant.
+#[test]
+fn a_users_instance_is_nobody_else_by_accident() {
+    holds(
+        "alice/admin@A",
+        &["alice/admin@A"],
+        &["Alice/admin@A", "alice/admin@B", "alice@A", "bob/admin@A", "alice/admin"],
+    );
+    // Whoever may make instances of his own calls one as a host, or as the host's services.
+    let made_up = ["mallory/db1.example.com@A", "mallory/admin@A", "postgres/db1.example.com@A"];
+    assert_holds_no("*/db1.example.com", &made_up);
+    assert_holds_no("*/*.example.com", &made_up);
+    assert_holds_no("*/admin", &made_up);
+    assert_holds_no("*.example.com", &made_up);
+    assert_holds_no("*@A", &made_up);
+    assert_holds_no("mallory@A", &made_up);
+    holds("*/admin@A", &["alice/admin@A", "bob/admin@A"], &["alice/admin@B", "alice/root@A"]);
+    // Who is meant by class and host is one principal, whatever it is used for; a realm that is
+    // left out may be any, and cases differ only where no user can be meant.
+    holds("http/web", &["http/web", "HTTP/web", "http/web@A"], &["HTTP/web@A"]);
+    holds("http/web.test", &["HTTP/web.test@A", "http/web.test"], &[]);
+    holds("http/web:80@A", &["HTTP/web:80@A"], &["HTTP/web@A"]);
+}
+
+/// GSS-API's names of services look like users, and are taken for services by nobody who was not
+/// told.
+#[test]
+fn host_based_names_are_services_only_where_it_is_said() {
+    let read = |text: &str| ServiceName::from_host_based(text).map(|name| name.to_string());
+    assert_eq!(read("postgres@DB1.Example.COM.").unwrap(), "postgres/db1.example.com");
+    assert_eq!(read("HTTP@web").unwrap(), "HTTP/web");
+    for bad in ["postgres", "postgres@", "@db1", "postgres/db1@R", "a@b@c", "a@b/c", "a@db1:99"] {
+        assert!(read(bad).is_err(), "{bad}");
+    }
+    let user: PeerName = "postgres@db1.example.com".parse().unwrap();
+    assert!(matches!(user, PeerName::User(_)));
+    let error = "postgres@db1.example.com".parse::<ServiceName>().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "\"postgres@db1.example.com\" is the name of a user, and of no service"
+    );
+    assert!(error.hint().contains("service/host"), "{}", error.hint());
 }

@@ -207,6 +207,7 @@ fn tickets_are_for_services_and_the_rest_is_said_clearly() {
     }
     let user = kerberos(REQUIRE, &plain, &names(any, "alice@A")).unwrap_err();
     assert!(user.to_string().contains("user-to-user is not provided"), "{user}");
+    assert!(user.hint().contains("service@host is service/host"), "{}", user.hint());
     let anyone = plain.danger_optional_peer_name();
     let none = TargetTable::default();
     assert_eq!(kerberos(PREFER, &anyone, &none), Ok(KerberosUse::Off));

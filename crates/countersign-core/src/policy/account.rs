@@ -126,6 +126,7 @@ fn is_account_name(text: &str) -> bool {
 /// | --- | --- | --- |
 /// | `{user}@EXAMPLE.COM` | every user of that realm | the user |
 /// | `spiffe://prod/user/{name}` | every workload with such a path | one whole segment |
+/// | `{user}/admin@EXAMPLE.COM` | every user of that realm with that instance, which has no dot | the user |
 /// | `host/{machine}.example.com` | that class on hosts one label below the domain | the label |
 /// | any [`PeerPattern`] | what that holds | nothing |
 ///
@@ -136,6 +137,7 @@ pub struct AccountPattern(Shape);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shape {
     HostBelow { class: String, label: String, domain: String },
+    InstanceOf { user: String, instance: String, realm: String },
     Path { domain: String, segments: Vec<Segment> },
     Set(PeerPattern),
     UserOf { user: String, realm: String },
@@ -156,9 +158,14 @@ impl AccountPattern {
     /// The name of a service in a realm is only in a pattern that states the realm: otherwise the
     /// KDC of any realm that policy lets in could make names of our hosts, and choose an account.
     fn capture<'n>(&self, name: &'n PeerName) -> Option<Captures<'n>> {
+        let speaks_of_realms = match &self.0 {
+            Shape::Set(pattern) => pattern.speaks_of_realms(),
+            Shape::InstanceOf { .. } => true,
+            _ => false,
+        };
         if let PeerName::Service(service) = name
             && service.realm().is_some()
-            && !matches!(&self.0, Shape::Set(pattern) if pattern.speaks_of_realms())
+            && !speaks_of_realms
         {
             return None;
         }
@@ -182,6 +189,12 @@ impl AccountPattern {
                 }
                 Some(captures)
             }
+            (Shape::InstanceOf { user, instance, realm }, PeerName::Service(name)) => {
+                let is_instance = matches!(name.host(), Host::Dns(host) if host == instance);
+                let plain = name.port().is_none() && name.service().is_none();
+                (is_instance && plain && name.realm() == Some(realm))
+                    .then(|| vec![(user.clone(), name.class())])
+            }
             (Shape::HostBelow { class, label, domain }, PeerName::Service(name)) => {
                 let Host::Dns(host) = name.host() else { return None };
                 let (first, parent) = host.split_once('.')?;
@@ -196,7 +209,7 @@ impl AccountPattern {
     fn names(&self) -> Vec<&str> {
         match &self.0 {
             Shape::Set(_) => Vec::new(),
-            Shape::UserOf { user, .. } => vec![user],
+            Shape::InstanceOf { user, .. } | Shape::UserOf { user, .. } => vec![user],
             Shape::HostBelow { label, .. } => vec![label],
             Shape::Path { segments, .. } => segments
                 .iter()
@@ -242,6 +255,18 @@ impl FromStr for AccountPattern {
                 return Err(bad());
             }
             Shape::UserOf { user: user.to_owned(), realm: probe.realm().to_owned() }
+        } else if let Some((principal, realm)) = text.split_once('@') {
+            let (user, instance) = principal.split_once('/').ok_or_else(bad)?;
+            let user = captured(user).ok_or_else(bad)?;
+            // With a dot it would be a host, and what is captured the class of a service on it.
+            if [instance, realm].iter().any(|part| part.contains(['{', '}', '*']))
+                || instance.contains(['.', '/', ':'])
+            {
+                return Err(bad());
+            }
+            let probe: ServiceName = format!("x/{instance}@{realm}").parse()?;
+            let Host::Dns(instance) = probe.host().clone() else { return Err(bad()) };
+            Shape::InstanceOf { user: user.to_owned(), instance, realm: realm.to_owned() }
         } else {
             let (class, host) = text.split_once('/').unwrap_or((ServiceName::HOST_CLASS, text));
             let (label, domain) = host.split_once('.').ok_or_else(bad)?;
@@ -268,6 +293,9 @@ impl fmt::Display for AccountPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Shape::HostBelow { class, label, domain } => write!(f, "{class}/{{{label}}}.{domain}"),
+            Shape::InstanceOf { user, instance, realm } => {
+                write!(f, "{{{user}}}/{instance}@{realm}")
+            }
             Shape::Path { domain, segments } => {
                 write!(f, "spiffe://{domain}")?;
                 segments.iter().try_for_each(|segment| match segment {
@@ -398,6 +426,17 @@ mod tests {
         check("host/web1.example.com@OURS", "web", "host/web1.example.com@PARTNER.COM", "-");
         check("host/web1.example.com@OURS", "web", "host/web1.example.com@OURS", "web");
         check("alice@EXAMPLE.COM", "al", "alice@EXAMPLE.COM", "al");
+        check("{u}/admin@A", "{u}-adm", "alice/admin@A", "alice-adm");
+        check("{u}/admin@A", "{u}", "Alice/admin@A", "Alice");
+        for other in ["alice/root@A", "alice/admin@B", "alice@A", "alice/admin", "a/admin/x@A"] {
+            check("{u}/admin@A", "{u}", other, "-");
+        }
+        check("{u}@A", "{u}", "alice/admin@A", "-");
+        check("alice/admin@A", "al", "alice/admin@A", "al");
+        check("alice/admin@A", "al", "Alice/admin@A", "-");
+        check("*/admin@A", "adm", "alice/admin@A", "adm");
+        check("*/db1.test", "db", "mallory/db1.test@A", "-");
+        check("host/*.example.com@OURS", "hosts", "host/web1.example.com@OURS", "hosts");
         check("*@EXAMPLE.COM", "guest", "anyone@EXAMPLE.COM", "guest");
     }
 
@@ -432,6 +471,11 @@ mod tests {
             "{u}@{realm}",
             "spiffe://{d}/x",
             "{c}/db1.example.com",
+            "{c}/db1.example.com@E",
+            "{u}/{i}@E",
+            "{u}/admin@{r}",
+            "{u}/admin/x@E",
+            "{u}/*@E",
             "x{u}@E",
             "{u",
             "{U}@E",
@@ -446,7 +490,9 @@ mod tests {
 
     #[test]
     fn patterns_are_shown_as_written() {
-        for text in ["{u}@E", "spiffe://prod/user/{name}", "host/{m}.example.com", "*@E"] {
+        for text in
+            ["{u}@E", "{u}/admin@E", "spiffe://prod/user/{name}", "host/{m}.example.com", "*@E"]
+        {
             assert_eq!(text.parse::<AccountPattern>().unwrap().to_string(), text);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::ServiceName;
+use crate::{EncryptionRule, ServiceName};
 
 /// How much a side relies on Kerberos.
 #[expect(clippy::exhaustive_enums, reason = "not at all, if possible, always: there is no fourth")]
@@ -53,11 +53,15 @@ pub struct KerberosRule {
     /// Whether a client's tickets go to servers to which its KDC lets them (`ok-as-delegate`), and
     /// whether a server takes those of its clients; by default neither.
     pub delegate: Option<bool>,
+    /// How tickets, and the keys that come with them, may be encrypted; without it, in every way
+    /// that is not weak.
+    pub encryption: EncryptionRule,
 }
 
 impl KerberosRule {
     /// Puts `next` over this. Its values replace, but a demand stays: what was required stays so,
-    /// a realm must be in each list there is, and delegation that was forbidden stays forbidden.
+    /// a realm or an encryption type must be in each list there is, and what was forbidden stays
+    /// forbidden.
     pub(super) fn overlay(self, next: Self) -> Self {
         let strictest = |old: Option<KerberosUse>, new: Option<KerberosUse>| match old {
             Some(KerberosUse::Require) => old,
@@ -85,6 +89,7 @@ impl KerberosRule {
                 (Some(old), Some(new)) => Some(old && new),
                 (old, new) => new.or(old),
             },
+            encryption: self.encryption.overlay(next.encryption),
         }
     }
 

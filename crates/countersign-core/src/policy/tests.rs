@@ -130,6 +130,8 @@ keytab = "db1.keytab"
 cache = "tickets"
 realms = ["EXAMPLE.COM", "OTHER.EXAMPLE"]
 delegate = true
+encryption-types = ["aes256-cts-hmac-sha384-192", "aes256-sha1", "rc4-hmac"]
+danger-allow-rc4 = true
 "#;
 
 #[test]
@@ -143,6 +145,10 @@ fn kerberos_is_read_and_off_unless_it_is_said() {
     assert_eq!(rule.cache.as_deref(), Some("/etc/c/tickets"));
     assert_eq!(rule.realms.as_ref().map(Vec::len), Some(2));
     assert_eq!(rule.delegate, Some(true));
+    assert_eq!(
+        rule.encryption.to_string(),
+        "aes256-cts-hmac-sha384-192, aes256-cts-hmac-sha1-96, arcfour-hmac"
+    );
 
     let typed = "[kerberos]\nclient-keytab = \"k\"\nprincipal = \"web/a@R\"\n";
     let typed = Policy::parse(typed, "p").unwrap().with_paths_below("/etc/c".as_ref());
@@ -169,14 +175,23 @@ fn kerberos_that_cannot_be_meant_is_refused() {
     );
     refused("[kerberos]\nrealms = [\"*\"]\n", "p, line 1, column 1: [kerberos] has a realm");
     refused("[kerberos]\nrealms = [\"\"]\n", "p, line 1, column 1: [kerberos] has a realm");
+    let listing = |types: &str| format!("[kerberos]\nencryption-types = [{types}]\n");
+    let rc4 = "p, line 1, column 1: [kerberos] lists RC4, which takes danger-allow-rc4 = true";
+    refused(&listing("\"aes256-cts\", \"arcfour-hmac\""), rc4);
+    let broken = "p, line 1, column 1: [kerberos] lists an encryption type that is broken";
+    refused(&format!("{}danger-allow-rc4 = true\n", listing("\"des3-cbc-sha1\"")), broken);
+    refused(&listing("\"aes\""), "p, line 2, column 20: \"aes\" is no encryption type of Kerberos");
+    refused(&listing(""), "p, line 1, column 1: [kerberos] has encryption-types with none in it");
 }
 
 #[test]
 fn a_later_file_cannot_loosen_kerberos() {
     let host = "[kerberos]\nclient = \"require\"\nserver = \"require\"\nkeytab = \"/h\"\n\
-                realms = [\"A\", \"B\"]\ndelegate = false\n";
+                realms = [\"A\", \"B\"]\ndelegate = false\n\
+                encryption-types = [\"aes256-sha1\", \"aes128-sha1\"]\n";
     let user = "[kerberos]\nclient = \"off\"\nserver = \"prefer\"\nkeytab = \"/u\"\n\
-                realms = [\"B\", \"C\"]\ndelegate = true\n";
+                realms = [\"B\", \"C\"]\ndelegate = true\ndanger-allow-rc4 = true\n\
+                encryption-types = [\"aes256-sha2\", \"aes128-sha1\", \"rc4-hmac\"]\n";
     let both = Policy::parse(host, "h").unwrap().overlay(Policy::parse(user, "u").unwrap());
     let rule = both.kerberos();
     assert_eq!(
@@ -185,9 +200,32 @@ fn a_later_file_cannot_loosen_kerberos() {
     );
     assert_eq!(rule.realms, Some(vec!["B".to_owned()]), "believed by both");
     assert_eq!(rule.delegate, Some(false));
+    assert_eq!(rule.encryption.to_string(), "aes128-cts-hmac-sha1-96", "in both lists");
     assert_eq!(rule.keytab.as_deref(), Some("/u".as_ref()), "no demand, so the later one");
 
     let strangers = Policy::parse("[kerberos]\nrealms = [\"C\"]\n", "u").unwrap();
     let none = Policy::parse(host, "h").unwrap().overlay(strangers);
     assert_eq!(none.kerberos().realms, Some(Vec::new()), "nobody, which is not the default");
+}
+
+#[test]
+fn who_says_whom_not_to_believe_believes_the_others() {
+    let check = |text: &str, store, system| {
+        let trust = Policy::parse(&format!("[trust]\n{text}\n"), "p").unwrap().trust();
+        assert_eq!((trust.store, trust.system), (store, system), "{text}");
+    };
+    check("system = false", true, false);
+    check("store = false", false, true);
+    check("system = true", false, true);
+    check("store = true", true, false);
+    check("anchors = ['ca.pem']", false, false);
+    check("anchors = ['ca.pem']\nsystem = false", false, false);
+    check("anchors = ['ca.pem']\nstore = true", true, false);
+    // In so many words.
+    check("store = false\nsystem = false", false, false);
+    let default = Policy::default().trust();
+    assert!(default.store && default.system);
+    for nobody in ["[trust]\n", "[trust]\nanchors = []\n"] {
+        refused(nobody, "p, line 1, column 1: [trust] names nobody to believe");
+    }
 }

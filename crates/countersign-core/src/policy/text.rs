@@ -13,7 +13,9 @@ use super::{
     IdentityRule, KerberosRule, KerberosUse, PartialLimits, Policy, PolicyError, Requirements,
     Target, TrustRule,
 };
-use crate::{PeerName, PeerPattern, Proof, ServiceName, Sid, TargetTable};
+use crate::{
+    EncryptionRule, EncryptionType, PeerName, PeerPattern, Proof, ServiceName, Sid, TargetTable,
+};
 
 /// Reads policy text.
 pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
@@ -68,6 +70,13 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
             })
         }
     };
+    let trust = match file.trust {
+        None => None,
+        Some(trust) => {
+            let offset = trust.span().start;
+            Some(trust.into_inner().into_rule().map_err(|what| at(offset, what.to_owned()))?)
+        }
+    };
     let kerberos = match file.kerberos {
         None => KerberosRule::default(),
         Some(kerberos) => {
@@ -77,11 +86,7 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
     };
     Ok(Policy {
         identity,
-        trust: file.trust.map(|trust| TrustRule {
-            anchors: trust.anchors,
-            store: trust.store,
-            system: trust.system,
-        }),
+        trust,
         default_is_ipsec: file.protocol.default.map(|word| matches!(word, Protocol::Ipsec)),
         danger_allow_tls12: file.tls.danger_allow_tls12,
         client_certificates: file.server.client_certificates.map(|word| match word {
@@ -114,7 +119,7 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
     identity: Option<toml::Spanned<IdentityText>>,
-    trust: Option<TrustText>,
+    trust: Option<toml::Spanned<TrustText>>,
     #[serde(default)]
     protocol: ProtocolText,
     #[serde(default)]
@@ -147,10 +152,24 @@ struct IdentityText {
 struct TrustText {
     #[serde(default)]
     anchors: Vec<PathBuf>,
-    #[serde(default)]
-    store: bool,
-    #[serde(default)]
-    system: bool,
+    store: Option<bool>,
+    system: Option<bool>,
+}
+
+impl TrustText {
+    /// Who says whom to believe believes nobody else. Who only says whom not to believe goes on with
+    /// the others that hold by default.
+    fn into_rule(self) -> Result<TrustRule, &'static str> {
+        let Self { anchors, store, system } = self;
+        let names_somebody = !anchors.is_empty() || store == Some(true) || system == Some(true);
+        if !names_somebody && store.is_none() && system.is_none() {
+            return Err("[trust] names nobody to believe; if certificates are to prove nothing, \
+                        write store = false and system = false");
+        }
+        let others = !names_somebody;
+        let (store, system) = (store.unwrap_or(others), system.unwrap_or(others));
+        Ok(TrustRule { anchors, store, system })
+    }
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -199,6 +218,8 @@ struct KerberosText {
     principal: Option<String>,
     realms: Option<Vec<String>>,
     delegate: Option<bool>,
+    encryption_types: Option<Vec<Parsed<EncryptionType>>>,
+    danger_allow_rc4: Option<bool>,
 }
 
 impl KerberosText {
@@ -212,6 +233,19 @@ impl KerberosText {
         if self.realms.as_ref().is_some_and(|realms| realms.iter().any(|it| !is_realm(it))) {
             return Err("[kerberos] has a realm with a character that no realm has");
         }
+        let listed = self.encryption_types.map(unwrap);
+        let allows_rc4 = self.danger_allow_rc4.unwrap_or(false);
+        for it in listed.iter().flatten() {
+            if *it == EncryptionType::RC4 && !allows_rc4 {
+                return Err("[kerberos] lists RC4, which takes danger-allow-rc4 = true beside it");
+            }
+            if *it != EncryptionType::RC4 && it.is_weak() {
+                return Err("[kerberos] lists an encryption type that is broken");
+            }
+        }
+        if listed.as_ref().is_some_and(Vec::is_empty) {
+            return Err("[kerberos] has encryption-types with none in it");
+        }
         Ok(KerberosRule {
             client: self.client.map(KerberosUse::from),
             server: self.server.map(KerberosUse::from),
@@ -222,6 +256,7 @@ impl KerberosText {
             principal: self.principal,
             realms: self.realms,
             delegate: self.delegate,
+            encryption: EncryptionRule::new(listed, self.danger_allow_rc4),
         })
     }
 }

@@ -12,7 +12,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use countersign_core::{Admission, Asked, HandshakeError, Host, KerberosUse, Timestamp};
+use countersign_core::{
+    Admission, Asked, HandshakeError, Host, KerberosUse, PeerName, Sid, Timestamp,
+};
 use countersign_tls::{Proven, Question, TrustAnchors, judge_peer_anew};
 use openssl::error::ErrorStack;
 use openssl::ssl::{ErrorCode, Ssl, SslStream};
@@ -358,8 +360,8 @@ impl Engine for Association {
         self.deliver_proof(bytes, now)
     }
 
-    fn would_admit(&self, proven: &Proven, now: Moment) -> Result<(), HandshakeError> {
-        self.joined(proven.clone(), now).map(drop)
+    fn would_admit(&self, name: &PeerName, groups: &[Sid]) -> Result<(), HandshakeError> {
+        self.foreseen(name, groups)
     }
 
     fn conclude(&mut self, proven: Proven, now: Moment) -> Result<(), HandshakeError> {

@@ -1,7 +1,7 @@
 //! The proof inside the association: its bytes, and what it came to.
 
-use countersign_core::{Evidence, HandshakeError};
-use countersign_tls::{Proven, join_proof};
+use countersign_core::{Evidence, HandshakeError, PeerName, Sid};
+use countersign_tls::{Proven, foresee_admission, join_proof};
 
 use super::{Asks, Association, Phase};
 use crate::engine::{Moment, Output};
@@ -127,9 +127,19 @@ impl Association {
         self.tell_refusal();
     }
 
+    /// Says whether a client of this name and these groups would be let in.
+    pub(super) fn foreseen(&self, name: &PeerName, groups: &[Sid]) -> Result<(), HandshakeError> {
+        let question = self.verdict.question().filter(|_| self.phase == Phase::Proving);
+        let answer = self.verdict.found().and_then(Result::ok);
+        match question {
+            Some(question) => foresee_admission(&question, answer.as_ref(), name, groups),
+            None => Err(no_proof()),
+        }
+    }
+
     /// Joins what the proof and the certificate have proved.
     pub(super) fn joined(&self, proven: Proven, now: Moment) -> Result<Evidence, HandshakeError> {
-        let none = || HandshakeError::OurSide { what: "no proof is under way".to_owned() };
+        let none = no_proof;
         let (Phase::Proving, Some(framed)) = (self.phase, &self.framed) else { return Err(none()) };
         let question = self.verdict.question().ok_or_else(none)?;
         // A certificate that does not do proves nothing, and need not.
@@ -137,4 +147,8 @@ impl Association {
         let protection = framed.protection.clone().held_since(now.time);
         join_proof(&question, answer.as_ref(), proven, protection)
     }
+}
+
+fn no_proof() -> HandshakeError {
+    HandshakeError::OurSide { what: "no proof is under way".to_owned() }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use countersign_core::HandshakeError;
+use countersign_core::{HandshakeError, PeerName, Sid};
 use countersign_tls::Proven;
 
 use super::peer::Pending;
@@ -108,15 +108,16 @@ impl Proving<'_> {
         self.peer
     }
 
-    /// Says whether a client that proves this would be let in, so that one that would not be can be
-    /// told why in time. It decides nothing: [`Self::conclude`] does.
+    /// Says whether a client that proves to hold this name, and to be in these groups, would be let
+    /// in, so that one that would not be can be told why in time. It decides nothing, and nothing need
+    /// be proved yet: [`Self::conclude`] decides.
     ///
     /// # Errors
     ///
-    /// As [`Self::conclude`].
-    pub fn would_admit(&self, proven: &Proven) -> Result<(), HandshakeError> {
+    /// As [`Self::conclude`]; [`HandshakeError::OurSide`] for a proof of a server.
+    pub fn would_admit(&self, name: &PeerName, groups: &[Sid]) -> Result<(), HandshakeError> {
         let over = || HandshakeError::OurSide { what: "the proof was over already".to_owned() };
-        self.pending().ok_or_else(over)?.engine.would_admit(proven, self.now)
+        self.pending().ok_or_else(over)?.engine.would_admit(name, groups)
     }
 
     fn pending(&self) -> Option<&Pending> {

@@ -4,7 +4,7 @@ use std::env;
 use std::fmt;
 use std::sync::Arc;
 
-use countersign_core::{KerberosFailure, ServiceName};
+use countersign_core::{Encrypted, EncryptionRule, EncryptionType, KerberosFailure, ServiceName};
 
 use crate::diagnose::{At, diagnose};
 use crate::library::{
@@ -86,6 +86,33 @@ impl AcceptorCredential {
     /// Returns the keytab's name.
     pub fn keytab(&self) -> &str {
         &self.0.keytab
+    }
+
+    /// Checks that there is a key for each service with which a ticket may be encrypted. Of keys that
+    /// gssproxy holds nothing is known.
+    ///
+    /// # Errors
+    ///
+    /// [`KerberosFailure::WeakEncryption`] names the first service without one.
+    pub fn check_encryption(&self, rule: &EncryptionRule) -> Result<(), KerberosFailure> {
+        for own in &self.0.owned {
+            let keys = self.0.keys.iter().filter(|key| key.principal == own.principal);
+            // What has no name here is weak.
+            let kinds = keys.map(|key| {
+                key.encryption.parse().unwrap_or_else(|_| EncryptionType::from_number(0))
+            });
+            let kinds: Vec<EncryptionType> = kinds.collect();
+            let is_fit = kinds.iter().any(|it| rule.accepts(*it));
+            if let (Some(used), false) = (EncryptionType::strongest(kinds), is_fit) {
+                return Err(KerberosFailure::WeakEncryption {
+                    what: Encrypted::Keytab,
+                    service: own.principal.clone(),
+                    used,
+                    accepted: rule.clone(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Returns the versions of the keys that we have of a principal.

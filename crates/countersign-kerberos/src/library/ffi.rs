@@ -43,6 +43,14 @@ pub(super) struct OidSet {
     pub(super) elements: Oid,
 }
 
+/// `gss_buffer_set_desc` of `gssapi_ext.h`.
+#[repr(C)]
+#[derive(Debug)]
+pub(super) struct BufferSet {
+    pub(super) count: usize,
+    pub(super) elements: *mut Buffer,
+}
+
 /// `struct gss_channel_bindings_struct`.
 #[repr(C)]
 #[derive(Debug)]
@@ -118,6 +126,9 @@ impl KeytabEntry {
 pub(super) const MECH_KRB5: &[u8] = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02";
 /// 1.2.840.113554.1.2.2.1, `GSS_KRB5_NT_PRINCIPAL_NAME` (RFC 1964 section 2.1.1).
 pub(super) const NT_PRINCIPAL: &[u8] = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x01";
+
+/// 1.2.840.113554.1.2.2.5.5, `GSS_C_INQ_SSPI_SESSION_KEY` of `gssapi_ext.h`.
+pub(super) const SESSION_KEY: &[u8] = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x05\x05";
 
 pub(super) const INITIATE: c_int = 1;
 pub(super) const ACCEPT: c_int = 2;
@@ -204,8 +215,10 @@ functions! {
         fn gss_inquire_cred(
             *mut Om, Handle, *mut Handle, *mut Om, *mut c_int, *mut *mut OidSet,
         ) -> Om;
+        fn gss_inquire_sec_context_by_oid(*mut Om, Handle, Oid, *mut *mut BufferSet) -> Om;
         fn gss_localname(*mut Om, Handle, Oid, *mut Buffer) -> Om;
         fn gss_release_buffer(*mut Om, *mut Buffer) -> Om;
+        fn gss_release_buffer_set(*mut Om, *mut *mut BufferSet) -> Om;
         fn gss_release_cred(*mut Om, *mut Handle) -> Om;
         fn gss_release_name(*mut Om, *mut Handle) -> Om;
         fn gss_store_cred_into(

@@ -358,7 +358,7 @@ impl Facts {
 /// One conversation of the mechanism with a peer, from its first token on.
 #[derive(Debug)]
 pub(crate) struct Context {
-    handle: Handle,
+    pub(super) handle: Handle,
     flags: Flags,
 }
 
@@ -579,7 +579,7 @@ enum Supplement {
     Refuse,
 }
 
-fn check(gss: &Gss, major: Om, minor: Om) -> Result<(), Call> {
+pub(super) fn check(gss: &Gss, major: Om, minor: Om) -> Result<(), Call> {
     check_with(gss, major, minor, Supplement::Ignore)
 }
 

@@ -1,5 +1,7 @@
 //! The host's Kerberos libraries, made safe. All `unsafe` of this crate is below this folder.
 
+mod enctype;
+
 mod ffi;
 
 mod gss;

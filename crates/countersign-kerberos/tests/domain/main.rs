@@ -6,7 +6,9 @@
 
 use std::sync::LazyLock;
 
-use countersign_core::{KerberosFailure, KerberosRefusal, Sid};
+use countersign_core::{
+    Encrypted, EncryptionRule, EncryptionType, KerberosFailure, KerberosRefusal, Sid,
+};
 use countersign_kerberos::{
     AcceptorCredential, Channel, Exchange, InitiatorCredential, Proved, Terms,
 };
@@ -21,6 +23,9 @@ group add engineers {db}
 group addmembers engineers alice {db}
 spn add host/server.example.test svc-server {db}
 spn add MyProto/server.example.test:9000 svc-server {db}
+user create svc-old --random-password {db}
+spn add host/old.example.test svc-old {db}
+user setpassword svc-old --newpassword=Old.pw.Xy5 {db}
 aes svc-server
 aes alice
 aes LAPTOP$
@@ -29,6 +34,7 @@ user setpassword LAPTOP$ --newpassword=Lap.pw.Xy4 {db}
 user enable LAPTOP$ {db}
 user setpassword svc-server --newpassword=Srv.pw.Xy3 {db}
 domain exportkeytab {dir}/host --principal=host/server.example.test {conf}
+domain exportkeytab {dir}/old --principal=host/old.example.test {conf}
 domain exportkeytab {dir}/custom --principal=MyProto/server.example.test:9000 {conf}
 domain exportkeytab {dir}/alice.keytab --principal=alice {conf}
 domain exportkeytab {dir}/laptop.keytab --principal=LAPTOP$ {conf}
@@ -59,12 +65,25 @@ struct Ending {
 /// Lets the holder of a cache ask for a service, and the services of a keytab answer; with
 /// `claimed`, somebody on the way claims that another service was asked for.
 fn talk(realm: &Realm, cache: &str, asked: &str, keytab: &str, claimed: Option<&str>) -> Ending {
+    let terms = [Terms::default(), Terms::default()];
+    talk_with(realm, cache, asked, keytab, claimed, terms)
+}
+
+/// The same with terms of the client, and of the server.
+fn talk_with(
+    realm: &Realm,
+    cache: &str,
+    asked: &str,
+    keytab: &str,
+    claimed: Option<&str>,
+    [of_client, of_server]: [Terms; 2],
+) -> Ending {
     let channel = || Channel::new([1; Channel::EXPORTED_LEN]);
     let credential = InitiatorCredential::cache(&realm.file(cache));
     let asked = asked.parse().unwrap();
-    let mut client = Exchange::initiate(&asked, credential, channel(), Terms::default());
+    let mut client = Exchange::initiate(&asked, credential, channel(), of_client);
     let keys = AcceptorCredential::load(Some(&realm.file(keytab)), &[]).unwrap();
-    let mut server = Exchange::accept(keys, channel(), Terms::default());
+    let mut server = Exchange::accept(keys, channel(), of_server);
     loop {
         let mut there = Vec::new();
         work(&mut client);
@@ -164,5 +183,26 @@ fn another_service_of_the_account_does_not_stand_in() {
             let refused = KerberosFailure::RefusedByPeer { reason, detail: None };
             assert_eq!(ending.server.unwrap_err(), refused);
         }
+    });
+}
+
+/// An account of a domain whose administrator never said that it has AES keys.
+#[test]
+fn an_account_without_aes_keys_is_refused_unless_rc4_is_let_in() {
+    in_domain(|realm| {
+        let old = "host/old.example.test";
+        let lax = || Terms::default().with_encryption(EncryptionRule::new(None, Some(true)));
+        let met = |terms| talk_with(realm, "alice", old, "old", None, terms);
+        let is_weak = |failure: &KerberosFailure| {
+            matches!(failure, KerberosFailure::WeakEncryption { what: Encrypted::Ticket, used, .. }
+                if *used == EncryptionType::RC4)
+        };
+        let failure = met([Terms::default(), lax()]).client.unwrap_err();
+        assert!(is_weak(&failure), "{failure:?}");
+        assert!(failure.hint().contains("msDS-SupportedEncryptionTypes"), "{}", failure.hint());
+        let failure = met([lax(), Terms::default()]).server.unwrap_err();
+        assert!(is_weak(&failure), "{failure:?}");
+        let proved = met([lax(), lax()]).server.unwrap();
+        assert_eq!(proved.encryption().ticket, EncryptionType::RC4);
     });
 }

@@ -4,9 +4,10 @@ use std::sync::Barrier;
 use std::thread;
 
 use countersign_kerberos::{Exchange, InitiatorCredential, Terms};
-use countersign_lab::Realm;
+use countersign_lab::{Kdc, Realm};
+use zeroize::Zeroizing;
 
-use crate::world::{SERVER, channel, in_realm, keys, service, talk};
+use crate::world::{SERVER, channel, in_own_realm, in_realm, keys, service, talk};
 
 const THREADS: u8 = 16;
 
@@ -81,6 +82,34 @@ fn keys_leave_memory_with_the_last_who_uses_them() {
     });
 }
 
+#[test]
+fn a_password_leaves_memory_with_the_last_who_uses_it() {
+    // As `is_in_memory` wants it.
+    let changed: Vec<u8> = PASSWORD.iter().map(|byte| !(byte ^ 0x55)).collect();
+    let secret = || PASSWORD.iter().map(|byte| char::from(byte ^ 0x55)).collect::<String>();
+    let fill = |kdc: &Kdc| {
+        kdc.administer(&format!("addprinc -pw {} carol\n", secret()));
+        kdc.add(&[SERVER]);
+        kdc.keytab("server", &[SERVER]);
+    };
+    in_own_realm(fill, |realm| {
+        let password = Zeroizing::new(secret());
+        let carol = InitiatorCredential::password("carol", "EXAMPLE.TEST", password).unwrap();
+        let asked = service(SERVER);
+        let client = Exchange::initiate(&asked, carol.clone(), channel(1), Terms::default());
+        let server = Exchange::accept(keys(realm, "server"), channel(1), Terms::default());
+        let ending = talk(client, server);
+        assert_eq!(ending.server.unwrap().principal(), "carol@EXAMPLE.TEST");
+        assert!(is_in_memory(&changed), "the test looks in the wrong place");
+        drop(carol);
+        drop(ending.client);
+        assert!(!is_in_memory(&changed));
+    });
+}
+
+/// A password, with some of its bits changed.
+const PASSWORD: &[u8] = b"!4'30+!x50'&!:'<;2x!::1";
+
 /// The last sixteen bytes of a keytab but for the version at its end, which are part of its last
 /// key, with all their bits changed, so that this itself is not found.
 fn key_of(keytab: &[u8]) -> Vec<u8> {
@@ -99,7 +128,7 @@ fn is_in_memory(changed: &[u8]) -> bool {
         let start = u64::from_str_radix(start, 16).unwrap();
         let end = u64::from_str_radix(end, 16).unwrap();
         let mut bytes = [0_u8; 4096];
-        (start..end).step_by(4096 - 16).any(|at| {
+        (start..end).step_by(4096 - 64).any(|at| {
             let count = memory.read_at(&mut bytes, at).unwrap_or(0);
             bytes[..count]
                 .windows(changed.len())

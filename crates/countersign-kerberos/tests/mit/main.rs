@@ -4,6 +4,7 @@ mod world;
 
 mod success;
 
+mod encryption;
 mod failures;
 
 mod clocks;

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use countersign_core::{KerberosFailure, KerberosRefusal};
+use countersign_core::{EncryptionType, KerberosFailure, KerberosRefusal, TicketEncryption};
 use countersign_kerberos::{AcceptorCredential, Exchange, Terms};
 use countersign_lab::{Process, Realm, elsewhere, peer_of_elsewhere};
 
@@ -52,6 +52,10 @@ fn a_server_that_cannot_read_its_keytab_proves_itself() {
             let proved = over(&mut stream, side).unwrap();
             assert_eq!(proved.principal(), "alice@EXAMPLE.TEST");
             assert_eq!(proved.service().to_string(), format!("{SERVER}@EXAMPLE.TEST"));
+            // What is known of the encryption does not come from the keys.
+            let aes = EncryptionType::AES256_SHA1;
+            let expected = TicketEncryption { ticket: aes, session_key: aes, subkey: aes };
+            assert_eq!(proved.encryption(), expected);
             return;
         }
         let _proxy = start(realm, "proxy-0");

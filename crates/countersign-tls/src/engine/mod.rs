@@ -9,7 +9,7 @@ pub use judge_anew::judge_peer_anew;
 mod open;
 
 mod proof;
-pub use proof::{ProofBinding, Proven, join_proof};
+pub use proof::{ProofBinding, Proven, foresee_admission, join_proof};
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -288,9 +288,23 @@ impl Engine {
         self.incoming.drain(..progress.used);
         progress.result.map_err(|error| {
             let error = outcome.refusal.unwrap_or_else(|| self.explain(&error));
+            let error = self.withheld(error);
             self.fail(error)
         })?;
         self.refuse_in_time()
+    }
+
+    /// Tells a server to which our certificate is not shown why not, instead of who we are. Where no
+    /// proof would follow, its certificate is refused, and that is all there is to say.
+    fn withheld(&mut self, error: HandshakeError) -> HandshakeError {
+        let HandshakeError::CertificateWithheld { why } = error else { return error };
+        let is_proof_next = self.has_agreed_on_proof();
+        self.link = Link::Ended(alert_in_clear(alert_for(&why)));
+        match (is_proof_next, self.inner_proof) {
+            (true, _) => HandshakeError::CertificateWithheld { why },
+            (false, KerberosUse::Require) => HandshakeError::KerberosRequired,
+            (false, _) => *why,
+        }
     }
 
     /// Ends a handshake that no proof will follow on and whose verdict is against the server, before
@@ -331,6 +345,7 @@ impl Engine {
                 Ok(_) => {}
                 Err(error) => {
                     let error = outcome.refusal.unwrap_or_else(|| self.explain(&error));
+                    let error = self.withheld(error);
                     return Err(self.fail(error));
                 }
             }

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use countersign_core::{
-    Asked, Evidence, HandshakeError, KerberosUse, PeerName, ProvedPeer, Sid, Timestamp,
+    Asked, Evidence, HandshakeError, KerberosUse, PeerName, ProvedPeer, Sid, TicketEncryption,
+    Timestamp,
 };
 use rustls::ProtocolVersion;
 
@@ -46,12 +47,14 @@ pub struct Proven {
     pub groups: Vec<Sid>,
     /// Until when the proof is good, if not for ever.
     pub expires: Option<Timestamp>,
+    /// How the ticket is encrypted that proved it, if one did.
+    pub encryption: Option<TicketEncryption>,
 }
 
 impl Proven {
     /// States that the peer proved this name, until then, and is in no group.
     pub fn new(name: ProvedPeer, expires: Option<Timestamp>) -> Self {
-        Self { name, groups: Vec::new(), expires }
+        Self { name, groups: Vec::new(), expires, encryption: None }
     }
 }
 
@@ -153,14 +156,19 @@ impl Engine {
         }
     }
 
-    /// Says whether a client that proves this would be let in, so that one that would not be can be
-    /// told why in time. It decides nothing: [`Self::conclude`] does.
+    /// Says whether a client that proves to hold this name, and to be in these groups, would be let
+    /// in, so that one that would not be can be told why in time. It decides nothing, and nothing
+    /// need be proved yet: [`Self::conclude`] decides.
     ///
     /// # Errors
     ///
-    /// As [`Self::conclude`].
-    pub fn would_admit(&self, proven: &Proven, now: Timestamp) -> Result<(), HandshakeError> {
-        self.joined(proven.clone(), now).map(drop)
+    /// [`HandshakeError::NotAllowed`] if no rule would let it in; [`HandshakeError::OurSide`] if no
+    /// proof was asked for.
+    pub fn would_admit(&self, name: &PeerName, groups: &[Sid]) -> Result<(), HandshakeError> {
+        if self.inner_proof == KerberosUse::Off {
+            return Err(none_asked_for());
+        }
+        foresee_admission(&self.question, self.good_answer(), name, groups)
     }
 
     /// Ends the conversation: the proof inside it failed. The peer, which may be done with its part
@@ -192,11 +200,14 @@ impl Engine {
     /// Joins what the proof and the certificate have proved.
     fn joined(&self, proven: Proven, now: Timestamp) -> Result<Evidence, HandshakeError> {
         if self.inner_proof == KerberosUse::Off {
-            return Err(HandshakeError::OurSide { what: "no proof was asked for".to_owned() });
+            return Err(none_asked_for());
         }
-        // A certificate that does not do proves nothing, and need not.
-        let answer = self.answer.as_ref().filter(|_| self.deferred.is_none());
-        join_proof(&self.question, answer, proven, self.protection()?.held_since(now))
+        join_proof(&self.question, self.good_answer(), proven, self.protection()?.held_since(now))
+    }
+
+    /// Returns what the peer's certificate proves: nothing, and it need not, if it does not do.
+    fn good_answer(&self) -> Option<&Answer> {
+        self.answer.as_ref().filter(|_| self.deferred.is_none())
     }
 }
 
@@ -215,13 +226,14 @@ pub fn join_proof(
     proven: Proven,
     protection: Evidence,
 ) -> Result<Evidence, HandshakeError> {
-    let Proven { name, groups, expires } = proven;
+    let Proven { name, groups, expires, encryption } = proven;
     let mut names = vec![name];
     let mut until = expires;
     if let Some(answer) = answer {
         names.extend(answer.names.iter().cloned());
         until = Some(until.map_or(answer.expires, |until| until.min(answer.expires)));
     }
+    let evidence = protection.with_ticket_encryption(encryption);
     match question {
         Question::MayBeServer(Asked::Name { name: asked, .. }) => {
             if !is_first(asked, &names) {
@@ -231,23 +243,60 @@ pub fn join_proof(
                     why: None,
                 });
             }
-            Ok(protection.with_peer(Some(asked.clone()), names, until))
+            Ok(evidence.with_peer(Some(asked.clone()), names, until))
         }
-        Question::WhoElse(admission, address) => {
+        _ => {
             let plain: Vec<PeerName> = names.iter().map(|it| it.name().clone()).collect();
-            admission
-                .admit_member(*address, &plain, &groups)
-                .map_err(|why| HandshakeError::NotAllowed { peer: describe(&names), why })?;
-            Ok(protection.with_peer(None, names, until).with_groups(groups))
+            admit(question, &plain, &groups)?;
+            Ok(evidence.with_peer(None, names, until).with_groups(groups))
         }
-        _ => Err(HandshakeError::OurSide { what: "no proof was asked for".to_owned() }),
     }
+}
+
+/// Says whether a client that proves to hold this name, and to be in these groups, beside what its
+/// certificate proves (`answer`, if it does), would be let in: for engines of other protocols too. It
+/// decides nothing, and nothing need be proved yet.
+///
+/// # Errors
+///
+/// [`HandshakeError::NotAllowed`] if no rule would let it in; [`HandshakeError::OurSide`] if the
+/// question is not about a client that proves itself so.
+pub fn foresee_admission(
+    question: &Question,
+    answer: Option<&Answer>,
+    name: &PeerName,
+    groups: &[Sid],
+) -> Result<(), HandshakeError> {
+    let beside = answer.into_iter().flat_map(|answer| &answer.names).map(|it| it.name().clone());
+    let names: Vec<PeerName> = [name.clone()].into_iter().chain(beside).collect();
+    admit(question, &names, groups)
+}
+
+/// Judges a client by all the names that it proves, and its groups.
+fn admit(question: &Question, names: &[PeerName], groups: &[Sid]) -> Result<(), HandshakeError> {
+    match question {
+        Question::WhoElse(admission, address) => {
+            let admitted = admission.admit_member(*address, names, groups);
+            admitted.map_err(|why| HandshakeError::NotAllowed { peer: listed(names), why })
+        }
+        _ => Err(none_asked_for()),
+    }
+}
+
+fn none_asked_for() -> HandshakeError {
+    HandshakeError::OurSide { what: "no proof was asked for".to_owned() }
 }
 
 /// Returns the names as people read them, a bounded number of them.
 pub(super) fn describe(names: &[ProvedPeer]) -> String {
+    let plain: Vec<PeerName> = names.iter().map(|it| it.name().clone()).collect();
+    listed(&plain)
+}
+
+/// The same for names by themselves.
+fn listed(names: &[PeerName]) -> String {
     const SHOWN: usize = 6;
-    let texts: Vec<String> = names.iter().take(SHOWN).map(|it| it.name().to_string()).collect();
+    let texts: Vec<String> = names.iter().take(SHOWN).map(ToString::to_string).collect();
     match names.len().saturating_sub(SHOWN) {
         0 => texts.join(", "),
         more => format!("{} and {more} more", texts.join(", ")),

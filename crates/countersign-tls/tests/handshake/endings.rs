@@ -59,6 +59,7 @@ fn endings() -> Vec<HandshakeError> {
         scene().client_policy("kerberos.client = 'require'").pair(),
         scene()
             .client_policy("kerberos.client = 'prefer'")
+            .server_policy("kerberos.server = 'prefer'")
             .client_trusts(&Authority::new("other"))
             .client_shows(&CLIENT)
             .pair(),

@@ -2,6 +2,7 @@
 //! passes before they are concluded. The proof itself is a stand-in; who is in the middle is not.
 
 mod prover;
+mod second_greeting;
 
 use std::sync::LazyLock;
 
@@ -115,11 +116,65 @@ fn a_certificate_that_does_not_do_adds_no_name() {
 
 #[test]
 fn our_certificate_is_not_shown_to_whom_we_do_not_know() {
-    let ending = honest(&scene().client_shows(&MACHINE));
-    let error = ending.client.unwrap_err();
-    assert!(matches!(&error, HandshakeError::CertificateWithheld { why }
-        if matches!(**why, HandshakeError::UntrustedIssuer { .. })));
-    assert!(ending.server.is_err());
+    for more in ["", TLS12_TOO] {
+        let policy = format!("{more}{PREFER}");
+        let ending = honest(&scene().client_shows(&MACHINE).client_policy(&policy));
+        let error = ending.client.unwrap_err();
+        assert!(matches!(&error, HandshakeError::CertificateWithheld { why }
+            if matches!(**why, HandshakeError::UntrustedIssuer { .. })));
+        // It is told what is wrong with it, and not who we are.
+        refused_by(&ending.server.unwrap_err(), "unknown_ca");
+    }
+}
+
+#[test]
+fn without_a_certificate_a_ticket_does_where_the_servers_does_not() {
+    let scene = scene().client_shows(&MACHINE);
+    let config = scene.client_config().without_certificate();
+    let client =
+        Engine::client_offering(&config, scene.asked(), KerberosUse::Prefer, now()).unwrap();
+    let client = Prover::new(client, Conduct::Proves(ALICE, None));
+    let server = Prover::new(scene.server(), Conduct::Proves(SERVICE, None));
+    let ending = Pair::new(client, server, now()).handshake();
+    assert_eq!(proofs(&ending.client.unwrap()), [ticket(SERVICE)]);
+    assert_eq!(proofs(&ending.server.unwrap()), [ticket(ALICE)]);
+    // Nor does one that is good get to see it.
+    let good = scene.server_shows(&SERVER);
+    let plain = Engine::client(&config, good.asked(), now()).unwrap();
+    let server = Prover::new(good.server_policy("").server(), Conduct::Silent);
+    let plain = Prover::new(plain, Conduct::Silent);
+    let ending = Pair::new(plain, server, now()).handshake();
+    ending.client.unwrap();
+    assert_eq!(proofs(&ending.server.unwrap()), []);
+}
+
+/// Where no ticket will follow, there is nothing to come back for.
+#[test]
+fn a_bad_certificate_is_the_reason_where_no_proof_is_agreed_on() {
+    for (policy, more) in [(PREFER, ""), (PREFER, TLS12_TOO), (REQUIRE, "")] {
+        let scene = scene().client_shows(&MACHINE).server_policy("");
+        let ending = honest(&scene.client_policy(&format!("{more}{policy}")));
+        let error = ending.client.unwrap_err();
+        match policy {
+            REQUIRE => assert_eq!(error, HandshakeError::KerberosRequired),
+            _ => assert!(matches!(error, HandshakeError::UntrustedIssuer { .. }), "{error}"),
+        }
+        refused_by(&ending.server.unwrap_err(), "unknown_ca");
+    }
+}
+
+/// A server that has nothing to be known by does not ask who others are.
+#[test]
+fn a_server_without_a_certificate_asks_for_none() {
+    let scene = scene().client_shows(&MACHINE);
+    let config = ServerConfig::for_proofs_only(&NOBODY.credential());
+    let address = Scene::CLIENT.parse().unwrap();
+    let engine = Engine::server(&config, scene.admission(), address).unwrap();
+    let server = Prover::new(engine, Conduct::Proves(SERVICE, None));
+    let client = Prover::new(scene.client(), Conduct::Proves(ALICE, None));
+    let ending = Pair::new(client, server, now()).handshake();
+    assert_eq!(proofs(&ending.client.unwrap()), [ticket(SERVICE)]);
+    assert_eq!(proofs(&ending.server.unwrap()), [ticket(ALICE)]);
 }
 
 #[test]
@@ -151,7 +206,7 @@ fn who_requires_a_proof_turns_others_away() {
 #[test]
 fn a_server_without_a_certificate_serves_who_proves_and_refuses_others() {
     let scene = scene();
-    let config = ServerConfig::for_proofs_only(&ROOT.anchors(), &NOBODY.credential());
+    let config = ServerConfig::for_proofs_only(&NOBODY.credential());
     assert!(!config.proves_by_certificate());
     let address = Scene::CLIENT.parse().unwrap();
     let server = || {

@@ -10,7 +10,9 @@ use countersign_tls::{ProofBinding, Proven};
 
 use super::proofs::{Errand, Finding, Proving, offer};
 use super::state::Open;
-use crate::core::{Asked, HandshakeError, KerberosFailure, KerberosUse, PeerName, Timestamp, fold};
+use crate::core::{
+    Asked, HandshakeError, KerberosFailure, KerberosUse, PeerName, Sid, Timestamp, fold,
+};
 use crate::error::Error;
 use crate::kerberos::{Bearer, Party, ProofUnderWay, Step};
 
@@ -32,8 +34,8 @@ impl Bearer for Carried<'_> {
         self.0.as_mut().map_or(0, |inside| inside.seal(bytes))
     }
 
-    fn would_admit(&self, proven: &Proven, _now: Timestamp) -> Result<(), HandshakeError> {
-        self.0.as_ref().map_or_else(|| Err(gone()), |inside| inside.would_admit(proven))
+    fn would_admit(&self, name: &PeerName, groups: &[Sid]) -> Result<(), HandshakeError> {
+        self.0.as_ref().map_or_else(|| Err(gone()), |inside| inside.would_admit(name, groups))
     }
 
     fn conclude(&mut self, proven: Proven, _now: Timestamp) -> Result<(), HandshakeError> {

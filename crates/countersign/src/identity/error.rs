@@ -196,6 +196,9 @@ pub enum IdentityError {
     /// No name was given.
     #[error("a certificate needs a name, and none was given")]
     NoNames,
+    /// Nobody is left of those whom the policy says to believe.
+    #[error("there is nobody to believe: the policy's [trust] comes to no authority")]
+    NobodyToBelieve,
     /// This host trusts nobody.
     #[error("this host has no trusted authorities: {what}")]
     NoSystemAnchors {

@@ -91,6 +91,12 @@ impl IdentityError {
                 "give a PEM file with a block that begins -----BEGIN PRIVATE KEY-----".into()
             }
             Self::NoNames => "run `countersign identity issue NAME`".into(),
+            Self::NobodyToBelieve => {
+                "run `countersign identity init` or `countersign identity trust \
+                                      FILE`, or name anchors in [trust]; if certificates are to \
+                                      prove nothing, say store = false and system = false there"
+                    .into()
+            }
             Self::NoSystemAnchors { .. } => {
                 "install them (on Debian: apt install ca-certificates), or name a file".into()
             }

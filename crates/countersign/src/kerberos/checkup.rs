@@ -4,11 +4,11 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use countersign_kerberos::{
-    AcceptorCredential, Channel, Exchange, Holder, InitiatorCredential, Realms, Terms,
+    AcceptorCredential, Channel, Delegation, Exchange, Holder, InitiatorCredential, Realms, Terms,
 };
 use countersign_sys::{Interest, wait};
 
-use super::Task;
+use super::{Task, terms};
 use crate::Context;
 use crate::core::{KerberosFailure, KerberosUse, ServiceName};
 
@@ -61,7 +61,8 @@ impl Checkup {
     pub fn prove(&self, service: &ServiceName, time: Duration) -> Result<String, KerberosFailure> {
         let tickets = self.context.current().kerberos.tickets();
         let (keys, service) = (self.keys()?, service.clone());
-        within(time, move || prove(tickets, keys, &service))
+        let terms = terms(self.context.policy().kerberos());
+        within(time, move || prove(tickets, keys, &service, terms))
     }
 }
 
@@ -87,12 +88,13 @@ fn prove(
     tickets: InitiatorCredential,
     keys: AcceptorCredential,
     service: &ServiceName,
+    terms: Terms,
 ) -> Result<String, KerberosFailure> {
     // Nobody else is there, so any channel is as good, and any realm that has made both.
     let channel = || Channel::new([0; Channel::EXPORTED_LEN]);
     let realms = tickets.holder()?.principal.rsplit_once('@').map(|(_, realm)| realm.to_owned());
     let realms = realms.into_iter().chain(service.realm().map(str::to_owned)).collect();
-    let terms = Terms::default().with_realms(Realms::Listed(realms));
+    let terms = terms.with_realms(Realms::Listed(realms)).with_delegation(Delegation::Never);
     let mut client = Exchange::initiate(service, tickets, channel(), terms.clone());
     let mut server = Exchange::accept(keys, channel(), terms);
     loop {

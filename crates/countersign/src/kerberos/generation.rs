@@ -87,7 +87,7 @@ impl KerberosFiles {
     ///
     /// # Errors
     ///
-    /// Why the keytab cannot be used.
+    /// Why the keytab cannot be used, or that no ticket for one of the services could be taken.
     pub(super) fn keys(&self) -> Result<AcceptorCredential, KerberosFailure> {
         if let Some(keys) = self.server.get() {
             return Ok(keys.clone());
@@ -95,6 +95,7 @@ impl KerberosFiles {
         // A failure is not kept: its reason may be none that the files would show.
         let keytab = self.rule.keytab.as_ref().map(|path| path.to_string_lossy());
         let keys = AcceptorCredential::load(keytab.as_deref(), &self.rule.services)?;
+        keys.check_encryption(&self.rule.encryption)?;
         Ok(self.server.get_or_init(|| keys).clone())
     }
 

@@ -9,7 +9,9 @@ use countersign_kerberos::{
 use countersign_tls::{Engine, ProofBinding, Proven};
 
 use crate::clock;
-use crate::core::{HandshakeError, KerberosRule, Proof, ProvedPeer, ServiceName, Timestamp};
+use crate::core::{
+    HandshakeError, KerberosRule, PeerName, Proof, ProvedPeer, ServiceName, Sid, Timestamp,
+};
 
 /// What one side of a connection brings to a proof.
 #[derive(Clone, Debug)]
@@ -22,7 +24,7 @@ pub(crate) enum Party {
 
 /// Returns what a policy demands of a proof.
 pub(crate) fn terms(rule: &KerberosRule) -> Terms {
-    let mut terms = Terms::default();
+    let mut terms = Terms::default().with_encryption(rule.encryption.clone());
     if let Some(realms) = &rule.realms {
         terms.realms = Realms::Listed(realms.clone());
     }
@@ -50,7 +52,7 @@ pub(crate) trait Bearer {
     fn proof_input(&mut self) -> Result<&[u8], HandshakeError>;
     fn consume_proof(&mut self, count: usize);
     fn seal_proof(&mut self, bytes: &[u8]) -> usize;
-    fn would_admit(&self, proven: &Proven, now: Timestamp) -> Result<(), HandshakeError>;
+    fn would_admit(&self, name: &PeerName, groups: &[Sid]) -> Result<(), HandshakeError>;
     fn conclude(&mut self, proven: Proven, now: Timestamp) -> Result<(), HandshakeError>;
     fn refuse(&mut self, error: HandshakeError) -> HandshakeError;
 }
@@ -68,8 +70,8 @@ impl Bearer for Engine {
         self.seal_proof(bytes)
     }
 
-    fn would_admit(&self, proven: &Proven, now: Timestamp) -> Result<(), HandshakeError> {
-        self.would_admit(proven, now)
+    fn would_admit(&self, name: &PeerName, groups: &[Sid]) -> Result<(), HandshakeError> {
+        self.would_admit(name, groups)
     }
 
     fn conclude(&mut self, proven: Proven, now: Timestamp) -> Result<(), HandshakeError> {
@@ -178,9 +180,9 @@ impl ProofUnderWay {
     /// Turns a client away as soon as its ticket has been judged, if no rule would let it in: later
     /// it could not be told any more.
     fn screen(&mut self, bearer: &mut impl Bearer) -> Result<(), HandshakeError> {
-        let Some(proved) = self.exchange.unconfirmed() else { return Ok(()) };
-        let verdict = proven(proved);
-        let verdict = verdict.and_then(|proven| bearer.would_admit(&proven, clock::now()));
+        let Some(ticket) = self.exchange.unconfirmed() else { return Ok(()) };
+        let verdict = named(ticket.peer(), ticket.principal());
+        let verdict = verdict.and_then(|name| bearer.would_admit(name, ticket.groups()));
         verdict.map_err(|error| {
             self.exchange.turn_away();
             self.exchange.transmit(&mut self.outbound);
@@ -203,14 +205,19 @@ impl ProofUnderWay {
 /// States what a ticket and its confirmation have proved: the one place that vouches for peers by
 /// Kerberos.
 fn proven(proved: &Proved) -> Result<Proven, HandshakeError> {
-    let Some(name) = proved.peer() else {
-        let peer = proved.principal().to_owned();
-        let why = "its principal is none that a rule could name".to_owned();
-        return Err(HandshakeError::NotAllowed { peer, why });
-    };
+    let name = named(proved.peer(), proved.principal())?;
     let until = |left: Duration| Timestamp::from_secs(clock::now().as_secs() + left.as_secs());
     let name = ProvedPeer::vouch(name.clone(), Proof::KerberosTicket);
     let mut proven = Proven::new(name, proved.remaining().map(until));
     proven.groups = proved.groups().to_vec();
+    proven.encryption = Some(proved.encryption());
     Ok(proven)
+}
+
+/// Returns the name that a principal is, if it is one.
+fn named<'a>(name: Option<&'a PeerName>, principal: &str) -> Result<&'a PeerName, HandshakeError> {
+    name.ok_or_else(|| HandshakeError::NotAllowed {
+        peer: principal.to_owned(),
+        why: "its principal is none that a rule could name".to_owned(),
+    })
 }

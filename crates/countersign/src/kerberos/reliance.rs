@@ -5,7 +5,8 @@ use crate::core::{
 };
 
 /// Decides whether a peer that has proved itself, by a ticket or without one, would count under
-/// these rules; `relied_on` is what they say of the part that we play.
+/// these rules; `relied_on` is what they say of the part that we play, which is a client's if we
+/// asked for somebody.
 ///
 /// # Errors
 ///
@@ -17,7 +18,15 @@ pub(crate) fn still_counts(
 ) -> Result<(), HandshakeError> {
     let by_ticket = evidence.names().iter().find(|it| it.proof() == Proof::KerberosTicket);
     match (by_ticket, relied_on) {
-        (Some(ticket), _) => check_ticket(ticket.name(), rule, relied_on),
+        (Some(ticket), _) => {
+            check_ticket(ticket.name(), rule, relied_on)?;
+            // A server's own name is not in the evidence.
+            let service = match evidence.asked() {
+                Some(_) => ticket.name().to_string(),
+                None => "this service".to_owned(),
+            };
+            check_encryption(service, evidence, rule)
+        }
         (None, KerberosUse::Require) => Err(HandshakeError::KerberosRequired),
         (None, _) => Ok(()),
     }
@@ -44,5 +53,20 @@ fn check_ticket(
             Err(KerberosFailure::RealmNotAllowed { realm, allowed }.into())
         }
         _ => Ok(()),
+    }
+}
+
+/// Decides whether a ticket for the service that is encrypted as this one would count.
+fn check_encryption(
+    service: String,
+    evidence: &Evidence,
+    rule: &KerberosRule,
+) -> Result<(), HandshakeError> {
+    match evidence.ticket_encryption().and_then(|found| found.unfit(&rule.encryption)) {
+        None => Ok(()),
+        Some((what, used)) => {
+            let accepted = rule.encryption.clone();
+            Err(KerberosFailure::WeakEncryption { what, service, used, accepted }.into())
+        }
     }
 }

@@ -161,6 +161,7 @@ impl TcpListener {
             } else if generation.server.is_none() {
                 return Err(Error::NoCertificate);
             }
+            listener.context.note_listener();
         }
         Ok(listener)
     }

@@ -14,7 +14,7 @@ use crate::{Scene, in_own_process, set_mode};
 fn policies_that_others_can_write_are_refused() {
     let scene = Scene::empty();
     let path = scene.path("policy.toml");
-    fs::write(&path, "[trust]\nstore = true\n").unwrap();
+    fs::write(&path, "[tls]\ndanger-allow-tls12 = false\n").unwrap();
     let build = || {
         let builder = Context::builder().store(scene.store.clone());
         builder.optional_policy_file(&path).build().map(drop)
@@ -63,6 +63,27 @@ fn a_host_without_authorities_of_its_own_does_unless_they_are_asked_for() {
         let message = anchors(asking).unwrap_err().to_string();
         assert!(message.starts_with("this host has no trusted authorities: "), "{message}");
     }
+}
+
+#[test]
+fn a_policy_that_leaves_nobody_to_believe_says_so() {
+    let scene = Scene::with_authority();
+    let path = scene.path("policy.toml");
+    let anchors = |text: &str, store: &std::path::Path| {
+        fs::write(&path, text).unwrap();
+        let builder = Context::builder().store(Store::at(store));
+        builder.policy_file(&path).build().map(|context| context.anchors())
+    };
+    let own = scene.store.path();
+    assert_eq!(anchors("[trust]\nsystem = false\n", own).unwrap(), 1, "the store goes on");
+    let nothing = scene.path("nothing");
+    let error = anchors("[trust]\nsystem = false\n", &nothing).unwrap_err();
+    assert!(error.to_string().contains("nobody to believe"), "{error}");
+    assert!(error.hint().contains("countersign identity"), "{}", error.hint());
+    // Unless it is meant, in so many words.
+    assert_eq!(anchors("[trust]\nstore = false\nsystem = false\n", own).unwrap(), 0);
+    let error = anchors("[trust]\n", own).unwrap_err().to_string();
+    assert!(error.contains("line 1, column 1: [trust] names nobody to believe"), "{error}");
 }
 
 #[test]

@@ -34,6 +34,8 @@ fn a_connection_by_ticket_ends_with_the_rules_that_let_it_in() {
             ("server = 'prefer'\n# as before", false),
             ("server = 'off'", true),
             ("server = 'prefer'\nrealms = ['OTHER.TEST']", true),
+            ("server = 'prefer'\nencryption-types = ['aes256-sha1']", false),
+            ("server = 'prefer'\nencryption-types = ['aes128-sha1']", true),
             ("server = 'prefer'\n[[allow]]\npeers = ['bob@EXAMPLE.TEST']", true),
         ] {
             let outcome = under_other_rules(realm, end);

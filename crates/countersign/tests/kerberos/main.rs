@@ -3,11 +3,15 @@
 
 mod accounts;
 mod adversary;
+mod both;
 mod datagrams;
+mod encryption;
+mod instances;
 mod middle;
 mod proofs;
 mod proxied;
 mod refusals;
+mod reload;
 mod rotation;
 mod silence;
 mod strangers;

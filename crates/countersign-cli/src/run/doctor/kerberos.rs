@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use countersign::Context;
-use countersign::core::{Fault, KerberosFailure, KerberosUse, ServiceName};
+use countersign::core::{
+    EncryptionRule, EncryptionType, Fault, KerberosFailure, KerberosUse, ServiceName,
+};
 use countersign::kerberos::{AcceptorCredential, Checkup, HostSettings, KeytabKey, is_available};
 
 use super::{Check, Mark};
@@ -26,7 +28,8 @@ pub(super) fn checks(context: &Context) -> Vec<Check> {
     if let Err(failure) = is_available() {
         return vec![bad("the library", &failure)];
     }
-    let mut checks = vec![settings()];
+    let rule = context.policy().kerberos().encryption.clone();
+    let mut checks = vec![settings(&rule)];
     let tickets =
         (client != KerberosUse::Off || server != KerberosUse::Off).then(|| checkup.tickets(TIME));
     match &tickets {
@@ -56,7 +59,7 @@ pub(super) fn checks(context: &Context) -> Vec<Check> {
     if server != KerberosUse::Off {
         match checkup.keys() {
             Ok(keys) => {
-                checks.extend(keytab(&keys));
+                checks.extend(keytab(&keys, &rule));
                 checks.extend(proof(&checkup, &keys, matches!(tickets, Some(Ok(_)))));
             }
             Err(failure) => checks.push(bad("our keys", &failure)),
@@ -78,7 +81,7 @@ fn bad(what: &str, failure: &KerberosFailure) -> Check {
 }
 
 /// The parts of krb5.conf that people trip over.
-fn settings() -> Check {
+fn settings(rule: &EncryptionRule) -> Check {
     let settings = match HostSettings::read() {
         Ok(settings) => settings,
         Err(failure) => return bad("krb5.conf", &failure),
@@ -88,9 +91,15 @@ fn settings() -> Check {
     let weak = settings.permitted_enctypes.as_deref().is_some_and(is_weak);
     let what = format!(
         "names without a realm are in {}; clocks may differ by {skew} s; DNS changes no name that \
-         we ask for (of others: dns_canonicalize_hostname = {dns})",
+         we ask for (of others: dns_canonicalize_hostname = {dns}); tickets may be encrypted by \
+         {rule}",
         settings.default_realm.as_deref().unwrap_or("none")
     );
+    if rule.accepts(EncryptionType::RC4) {
+        let hint = "give every account AES keys, then take kerberos.danger-allow-rc4 out of the \
+                    policy: passwords can be guessed from one ticket by RC4";
+        return Check::warn(NAME, what, hint);
+    }
     if settings.default_realm.is_none() {
         let hint = "set default_realm in krb5.conf, or write names with their realm";
         return Check::warn(NAME, what, hint);
@@ -111,24 +120,26 @@ fn is_weak(names: &str) -> bool {
 }
 
 /// What is in the keytab, each principal once.
-fn keytab(keys: &AcceptorCredential) -> Vec<Check> {
+fn keytab(keys: &AcceptorCredential, rule: &EncryptionRule) -> Vec<Check> {
     if keys.is_proxied() {
         return vec![Check::good(NAME, "gssproxy holds the keytab, so we cannot look into it")];
     }
     let mut principals: Vec<&str> = keys.keys().iter().map(|key| &*key.principal).collect();
     principals.sort_unstable();
     principals.dedup();
-    principals.into_iter().map(|principal| of_principal(keys.keys(), principal)).collect()
+    principals.into_iter().map(|principal| of_principal(keys.keys(), principal, rule)).collect()
 }
 
-fn of_principal(keys: &[KeytabKey], principal: &str) -> Check {
+fn of_principal(keys: &[KeytabKey], principal: &str, rule: &EncryptionRule) -> Check {
     let own = || keys.iter().filter(|key| key.principal == principal);
     let shown: Vec<String> =
         own().map(|key| format!("version {} ({})", key.version, key.encryption)).collect();
     let what = format!("the keytab has keys of {principal}: {}", shown.join(", "));
-    if own().all(|key| is_weak(&key.encryption)) {
+    let is_accepted = |key: &KeytabKey| key.encryption.parse().is_ok_and(|it| rule.accepts(it));
+    if !own().any(is_accepted) {
         let hint = "have the KDC make AES keys for it, and write the keytab anew";
-        return Check::warn(NAME, format!("{what}; all of them are weak"), hint);
+        let what = format!("{what}; none of them is of a kind that is accepted here");
+        return Check::warn(NAME, what, hint);
     }
     Check::good(NAME, what)
 }

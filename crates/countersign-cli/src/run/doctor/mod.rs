@@ -194,7 +194,7 @@ fn identity(context: &Result<Context, Failure>, now: Timestamp) -> Vec<Check> {
             mark: Mark::Bad,
             ..Check::warn(
                 "trust",
-                "we believe no authority, so nobody can prove anything to us",
+                "we believe no authority, so no certificate can prove anything to us",
                 "run `countersign identity init` or `countersign identity trust FILE`, or name \
                  anchors in the policy's [trust]",
             )
