@@ -118,8 +118,9 @@ impl Proofs {
         self.cancel_search(peer);
         self.searched += 1;
         let (number, place) = (self.searched, Place::default());
+        let awaited = credential.awaits();
         let look = move || Finding::Tickets(credential.holder());
-        self.completions()?.start(&place, Errand::Search(peer, number), look)?;
+        self.completions()?.start(&place, Errand::Search(peer, number), awaited, look)?;
         self.deadlines.insert((deadline, peer));
         self.searches.insert(peer, Search { number, asked, deadline, place });
         Ok(())
@@ -192,7 +193,7 @@ impl Proofs {
         work: countersign_kerberos::Work,
     ) -> io::Result<()> {
         let place = Place::default();
-        self.completions()?.start(&place, Errand::Proof(id), move || Finding::Done(work.run()))?;
+        self.completions()?.perform(&place, Errand::Proof(id), work, Finding::Done)?;
         self.put_back(id, Proving { place: Some(place), ..proving });
         Ok(())
     }

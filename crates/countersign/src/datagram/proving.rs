@@ -52,7 +52,7 @@ impl Bearer for Carried<'_> {
 
 impl Open {
     /// Begins to find out who is at `address`. Who may show a ticket, but need not, looks for one
-    /// first: without any the peer is greeted as if there were no Kerberos.
+    /// first, unless it is at hand: without any the peer is greeted as if there were no Kerberos.
     pub(super) fn begin(
         &mut self,
         address: SocketAddr,
@@ -60,9 +60,15 @@ impl Open {
         kerberos: KerberosUse,
     ) -> Result<(), Error> {
         self.forget_failure(address);
-        if kerberos == KerberosUse::Prefer {
+        let credential = self.credential();
+        let is_ready = |asked: &Asked| match asked {
+            Asked::Name { name: PeerName::Service(service), .. } => {
+                credential.is_ready_for(service)
+            }
+            _ => false,
+        };
+        if kerberos == KerberosUse::Prefer && !is_ready(&asked) {
             let deadline = Instant::now() + self.generation.policy.limits().handshake_timeout;
-            let credential = self.credential();
             let searching = self.proofs.search(fold(address), asked, credential, deadline);
             return searching.map_err(Error::io("start a thread for Kerberos"));
         }

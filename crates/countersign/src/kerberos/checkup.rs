@@ -4,7 +4,8 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use countersign_kerberos::{
-    AcceptorCredential, Channel, Delegation, Exchange, Holder, InitiatorCredential, Realms, Terms,
+    AcceptorCredential, Awaited, Channel, Delegation, Exchange, Holder, InitiatorCredential,
+    Realms, Terms,
 };
 use countersign_sys::{Interest, wait};
 
@@ -40,7 +41,7 @@ impl Checkup {
     /// That there are none, or no KDC to get them from within `time`.
     pub fn tickets(&self, time: Duration) -> Result<Holder, KerberosFailure> {
         let credential = self.context.current().kerberos.tickets();
-        within(time, move || credential.holder())
+        within(credential.awaits(), time, move || credential.holder())
     }
 
     /// Returns the keys that a server would use.
@@ -62,17 +63,18 @@ impl Checkup {
         let tickets = self.context.current().kerberos.tickets();
         let (keys, service) = (self.keys()?, service.clone());
         let terms = terms(self.context.policy().kerberos());
-        within(time, move || prove(tickets, keys, &service, terms))
+        within(tickets.awaits(), time, move || prove(tickets, keys, &service, terms))
     }
 }
 
 /// Runs work elsewhere and waits for it so long.
 fn within<T: Send + 'static>(
+    awaited: Awaited,
     time: Duration,
     work: impl FnOnce() -> Result<T, KerberosFailure> + Send + 'static,
 ) -> Result<T, KerberosFailure> {
     let failed = |error: std::io::Error| KerberosFailure::Other { text: error.to_string() };
-    let task = Task::start(work).map_err(failed)?;
+    let task = Task::start(awaited, work).map_err(failed)?;
     let deadline = Instant::now().checked_add(time);
     let waited = wait(task.as_fd(), Interest::Read, deadline);
     match task.take() {

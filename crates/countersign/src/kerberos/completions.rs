@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use countersign_kerberos::{Awaited, Done, Work};
 use countersign_sys::Signal;
 
 use super::workers::{self, Place};
@@ -30,7 +31,8 @@ impl<K: Send + 'static, T: Send + 'static> Completions<K, T> {
         Ok(Self(Arc::new(Shared { queue: Mutex::default(), news: Signal::new()? })))
     }
 
-    /// Has work done for whoever has this key, as long as its place in the queue is kept.
+    /// Has work that may wait for `awaited` done for whoever has this key, as long as its place in the
+    /// queue is kept.
     ///
     /// # Errors
     ///
@@ -39,14 +41,27 @@ impl<K: Send + 'static, T: Send + 'static> Completions<K, T> {
         &self,
         place: &Place,
         key: K,
+        awaited: Awaited,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<()> {
         let shared = self.0.clone();
-        workers::start(place, work, move |done| {
-            let mut queue = shared.lock();
-            queue.push_back((key, done));
-            shared.news.raise();
-        })
+        workers::start(place, awaited, work, move |done| shared.finish(key, done))
+    }
+
+    /// The same for a piece of work of a proof, of whose outcome `found` makes one of these.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub(crate) fn perform(
+        &self,
+        place: &Place,
+        key: K,
+        work: Work,
+        found: fn(Done) -> T,
+    ) -> io::Result<()> {
+        let shared = self.0.clone();
+        workers::perform(place, work, move |done| shared.finish(key, done.map(found)))
     }
 
     /// Takes one that is done; the descriptor stays readable while there are more.
@@ -61,6 +76,12 @@ impl<K: Send + 'static, T: Send + 'static> Completions<K, T> {
 }
 
 impl<K, T> Shared<K, T> {
+    fn finish(&self, key: K, done: Option<T>) {
+        let mut queue = self.lock();
+        queue.push_back((key, done));
+        self.news.raise();
+    }
+
     fn lock(&self) -> MutexGuard<'_, VecDeque<(K, Option<T>)>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

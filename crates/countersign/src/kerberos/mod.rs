@@ -10,6 +10,8 @@ pub(crate) use completions::Completions;
 mod generation;
 pub(crate) use generation::{KerberosFiles, given_by_program, keytab};
 
+mod lanes;
+
 mod party;
 pub(crate) use party::{Bearer, Party, ProofUnderWay, Step, terms};
 

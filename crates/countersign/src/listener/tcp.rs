@@ -412,7 +412,7 @@ impl TcpListener {
                 table.insert(key, Pending { peer, deadline, stage });
                 self.set_alarm(&mut table);
                 drop(table);
-                if let Err(error) = self.completions.start(&place, key, move || work.run()) {
+                if let Err(error) = self.completions.perform(&place, key, work, |done| done) {
                     lock(&self.table).take(key);
                     self.refuse(peer, HandshakeError::OurSide { what: error.to_string() });
                 }

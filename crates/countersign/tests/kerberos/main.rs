@@ -5,6 +5,7 @@ mod accounts;
 mod adversary;
 mod both;
 mod datagrams;
+mod domain;
 mod encryption;
 mod instances;
 mod middle;
