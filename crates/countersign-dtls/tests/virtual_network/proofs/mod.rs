@@ -4,6 +4,7 @@ pub(crate) mod prover;
 mod stranger;
 
 mod agreement;
+mod chaos;
 mod course;
 mod floods;
 mod handshakes;

@@ -100,7 +100,7 @@ impl Prover {
         self.bindings.push(binding);
         self.begun.push((proof, peer, began));
         let (awaits, mut outbound) = match began {
-            Side::Ours => (Awaits::Reply, self.message(self.name(), &binding)),
+            Side::Ours => (Awaits::Reply, self.message(self.own_name(), &binding)),
             Side::Theirs => (Awaits::Request, Vec::new()),
         };
         match self.conduct {
@@ -211,7 +211,7 @@ impl Prover {
         }
         let name = name.to_vec();
         let (answer, awaits) = match &exchange.awaits {
-            Awaits::Request => (self.message(self.name(), &binding), Awaits::LastWord(name)),
+            Awaits::Request => (self.message(self.own_name(), &binding), Awaits::LastWord(name)),
             Awaits::Reply => (self.message(LAST_WORD, &binding), Awaits::Room(name)),
             Awaits::LastWord(client) => {
                 assert_eq!(name, LAST_WORD.as_bytes());
@@ -225,7 +225,8 @@ impl Prover {
         true
     }
 
-    fn name(&self) -> &'static str {
+    /// The name that it proves.
+    pub(crate) fn own_name(&self) -> &'static str {
         match self.conduct {
             Conduct::Proves { name, .. } | Conduct::RefusesAtLast(name) => name,
             _ => "",
