@@ -12,6 +12,12 @@
 //! AEAD suites with ephemeral keys only, extended master secret required, no resumption, no
 //! renegotiation. Chains and names are judged by `countersign-tls`, as on streams.
 //!
+//! Two ends may agree (by ALPN, as on streams) on a proof inside the association, such as Kerberos'.
+//! [`Event::Prove`] then says so, and between that and [`Event::Secured`] only the proof's own bytes
+//! pass, by [`Endpoint::proof`]; they are delivered in order, however the path treats datagrams. What
+//! they mean is not known here. From then on each record begins with a byte that says what it is
+//! (`frame.rs`).
+//!
 //! What strangers can make it hold is bounded by [`Limits`]: nothing at all before they have
 //! answered from the address they claim.
 //!

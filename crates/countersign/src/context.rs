@@ -233,7 +233,9 @@ impl State {
         }
         let number = self.current.number + u64::from(before != self.stamp);
         let loaded = sources.load(number, &self.current.policy_files);
-        let loaded = loaded.and_then(|next| match self.is_listening {
+        // A datagram socket listens once a peer has greeted it.
+        let serves = self.is_listening || self.current.kerberos.is_serving();
+        let loaded = loaded.and_then(|next| match serves {
             true => next.serves_as_well_as(&self.current).map(|()| next),
             false => Ok(next),
         });

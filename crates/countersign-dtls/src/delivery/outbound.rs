@@ -18,6 +18,7 @@ pub(crate) struct Outbound {
     size: usize,
     /// How many have been sent at least once.
     sent: u32,
+    /// How long we wait: twice as long as the path takes, as far as that is known.
     timeout: Duration,
     due: Option<Instant>,
     /// Somebody had more than there was room for.
@@ -27,6 +28,8 @@ pub(crate) struct Outbound {
 struct Part {
     bytes: Vec<u8>,
     state: State,
+    /// When it was sent, if it was sent once.
+    sent_once: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,8 @@ const ROOM: usize = 32 * 1024;
 /// The wait for an acknowledgement, which doubles as libssl's does (`libssl.rs`).
 const FIRST_TIMEOUT: Duration = Duration::from_millis(500);
 const LAST_TIMEOUT: Duration = Duration::from_secs(4);
+/// The shortest, on paths that are known to be quick: that of TCP here (tcp(7)).
+const LEAST_TIMEOUT: Duration = Duration::from_millis(200);
 /// A part is taken for lost when so many later ones have arrived (RFC 9002 section 6.1.1).
 const PASSED: u8 = 3;
 
@@ -77,7 +82,11 @@ impl Outbound {
                 self.wants_room = true;
                 break;
             }
-            self.parts.push_back(Part { bytes: chunk.to_vec(), state: State::Due });
+            self.parts.push_back(Part {
+                bytes: chunk.to_vec(),
+                state: State::Due,
+                sent_once: None,
+            });
             self.waiting += chunk.len();
             taken += chunk.len();
         }
@@ -90,6 +99,7 @@ impl Outbound {
         let (at, part) = window.into_iter().find(|(_, part)| part.state == State::Due)?;
         part.state = State::Sent { passed: 0 };
         let number = self.first + u32::try_from(at).unwrap_or(0);
+        part.sent_once = (number >= self.sent).then_some(now);
         self.sent = self.sent.max(number + 1);
         self.due.get_or_insert(now + self.timeout);
         Some((number, &part.bytes))
@@ -119,6 +129,12 @@ impl Outbound {
             }
             part.state = State::Arrived;
             is_news = true;
+            // Of one that was sent again, nobody knows which time it arrived; until another tells how
+            // long the path takes, the longer wait stands (RFC 6298 section 5.7).
+            if let Some(sent) = part.sent_once {
+                let both_ways = now.saturating_duration_since(sent);
+                self.timeout = (2 * both_ways).clamp(LEAST_TIMEOUT, LAST_TIMEOUT);
+            }
             for before in self.parts.iter_mut().take(at) {
                 if let State::Sent { passed } = before.state {
                     let passed = passed + 1;
@@ -135,7 +151,6 @@ impl Outbound {
             self.parts.pop_front();
         }
         if is_news {
-            self.timeout = FIRST_TIMEOUT;
             let is_on_its_way =
                 self.parts.iter().any(|part| matches!(part.state, State::Sent { .. }));
             self.due = is_on_its_way.then(|| now + self.timeout);

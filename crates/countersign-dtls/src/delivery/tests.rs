@@ -36,12 +36,52 @@ fn what_is_lost_comes_again_with_longer_and_longer_waits() {
         assert_eq!(sent(&mut outbound, now), [0, 1, 2]);
     }
     outbound.acknowledge(ack(1, 1), now).unwrap();
-    assert_eq!(outbound.due(), Some(now + Duration::from_millis(500)), "news: as at first");
-    now += Duration::from_millis(500);
+    assert_eq!(outbound.due(), Some(now + Duration::from_secs(4)), "it may be the path");
+    now += Duration::from_secs(4);
     outbound.handle_timeout(now);
     assert_eq!(sent(&mut outbound, now), [1], "and only what is missing");
     outbound.acknowledge(ack(3, 0), now).unwrap();
     assert!(outbound.is_empty() && outbound.due().is_none());
+}
+
+/// On a path that takes longer than the first wait, the first window is repeated, and no more.
+#[test]
+fn the_wait_becomes_what_the_path_takes() {
+    let check = |both_ways: u64, repeats: u32, wait: u64| {
+        let (start, both_ways) = (Instant::now(), Duration::from_millis(both_ways));
+        let mut outbound = Outbound::new(10);
+        let (mut now, mut acks, mut number, mut repeated) = (start, Vec::new(), 0, 0);
+        while number < 200 {
+            outbound.take(&[7; 10]);
+            for one in sent(&mut outbound, now) {
+                repeated += u32::from(one < number);
+                number = number.max(one + 1);
+                acks.push((now + both_ways, one));
+            }
+            acks.sort();
+            let due = outbound.due().unwrap();
+            if due <= acks[0].0 {
+                now = due;
+                outbound.handle_timeout(now);
+            } else {
+                let (at, one) = acks.remove(0);
+                now = at;
+                outbound.acknowledge(ack(one + 1, 0), now).unwrap();
+            }
+        }
+        assert!(repeated <= repeats, "{both_ways:?}: {repeated} were repeated");
+        now += both_ways;
+        outbound.acknowledge(ack(number, 0), now).unwrap();
+        outbound.take(&[7; 10]);
+        sent(&mut outbound, now);
+        let waits = outbound.due().unwrap() - now;
+        let expected = Duration::from_millis(wait);
+        assert!((expected..=2 * expected).contains(&waits), "{both_ways:?}: {waits:?}");
+    };
+    check(20, 0, 200);
+    check(300, 0, 600);
+    check(700, 16, 1400);
+    check(3000, 48, 4000);
 }
 
 #[test]

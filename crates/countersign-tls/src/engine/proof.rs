@@ -166,7 +166,7 @@ impl Engine {
     /// proof was asked for.
     pub fn would_admit(&self, name: &PeerName, groups: &[Sid]) -> Result<(), HandshakeError> {
         if self.inner_proof == KerberosUse::Off {
-            return Err(HandshakeError::OurSide { what: "no proof was asked for".to_owned() });
+            return Err(none_asked_for());
         }
         would_admit(&self.question, self.certificate_that_does(), name, groups)
     }
@@ -201,7 +201,7 @@ impl Engine {
     fn joined(&self, proven: Proven, now: Timestamp) -> Result<Evidence, HandshakeError> {
         let answer = self.certificate_that_does();
         if self.inner_proof == KerberosUse::Off {
-            return Err(HandshakeError::OurSide { what: "no proof was asked for".to_owned() });
+            return Err(none_asked_for());
         }
         join_proof(&self.question, answer, proven, self.protection()?.held_since(now))
     }
@@ -280,8 +280,12 @@ fn admit(question: &Question, names: &[PeerName], groups: &[Sid]) -> Result<(), 
             let admitted = admission.admit_member(*address, names, groups);
             admitted.map_err(|why| HandshakeError::NotAllowed { peer: listed(names), why })
         }
-        _ => Err(HandshakeError::OurSide { what: "no proof was asked for".to_owned() }),
+        _ => Err(none_asked_for()),
     }
+}
+
+fn none_asked_for() -> HandshakeError {
+    HandshakeError::OurSide { what: "no proof was asked for".to_owned() }
 }
 
 /// Returns the names as people read them, a bounded number of them.

@@ -52,7 +52,7 @@ impl Bearer for Carried<'_> {
 
 impl Open {
     /// Begins to find out who is at `address`. Who may show a ticket, but need not, looks for one
-    /// first: without any the peer is greeted as if there were no Kerberos.
+    /// first, unless it is at hand: without any the peer is greeted as if there were no Kerberos.
     pub(super) fn begin(
         &mut self,
         address: SocketAddr,

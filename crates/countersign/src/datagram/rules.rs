@@ -109,9 +109,7 @@ impl Open {
                 Ok((question, relied_on)) => {
                     let rule = generation.policy.kerberos();
                     let evidence = self.endpoint.evidence(peer);
-                    let is_client = matches!(question, Question::IsServer(_));
-                    let counts =
-                        evidence.map_or(Ok(()), |it| still_counts(it, rule, relied_on, is_client));
+                    let counts = evidence.map_or(Ok(()), |it| still_counts(it, rule, relied_on));
                     counts.and_then(|()| {
                         self.endpoint.judge_anew(peer, &question, &generation.anchors, now)
                     })

@@ -95,6 +95,11 @@ impl KerberosFiles {
         keys.check_encryption(&self.rule.encryption)?;
         Ok(self.server.get_or_init(|| keys).clone())
     }
+
+    /// Returns whether a server uses its keys.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.server.get().is_some()
+    }
 }
 
 /// Makes a credential of what a program gave; whoever gave it wipes his own copy.

@@ -5,8 +5,8 @@ use crate::core::{
 };
 
 /// Decides whether a peer that has proved itself, by a ticket or without one, would count under
-/// these rules; `relied_on` is what they say of the part that we play,
-/// as the client or the server.
+/// these rules; `relied_on` is what they say of the part that we play, which is a client's if we
+/// asked for somebody.
 ///
 /// # Errors
 ///
@@ -15,16 +15,15 @@ pub(crate) fn still_counts(
     evidence: &Evidence,
     rule: &KerberosRule,
     relied_on: KerberosUse,
-    is_client: bool,
 ) -> Result<(), HandshakeError> {
     let by_ticket = evidence.names().iter().find(|it| it.proof() == Proof::KerberosTicket);
     match (by_ticket, relied_on) {
         (Some(ticket), _) => {
             check_ticket(ticket.name(), rule, relied_on)?;
             // A server's own name is not in the evidence.
-            let service = match is_client {
-                true => ticket.name().to_string(),
-                false => "this service".to_owned(),
+            let service = match evidence.asked() {
+                Some(_) => ticket.name().to_string(),
+                None => "this service".to_owned(),
             };
             check_encryption(service, evidence, rule)
         }

@@ -108,8 +108,7 @@ pub(super) fn still_welcome(
         }
     };
     let rule = policy.kerberos();
-    let is_client = engine.is_client();
-    let relied_on = if is_client { rule.client } else { rule.server };
-    still_counts(evidence, rule, relied_on.unwrap_or_default(), is_client)?;
+    let relied_on = if engine.is_client() { rule.client } else { rule.server };
+    still_counts(evidence, rule, relied_on.unwrap_or_default())?;
     engine.judge_anew(&question, &generation.anchors, clock::now())
 }

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use countersign::core::{Credentials, Proof, SecuritySettings};
 use countersign::{Error, Socket};
@@ -261,4 +261,32 @@ fn the_default_is_no_kerberos_at_all() {
         let error = countersign::TcpListener::bind_with(&none, "127.0.0.1:0").unwrap_err();
         assert!(matches!(error, Error::NoCertificate), "{error}");
     });
+}
+
+#[test]
+fn who_prefers_tickets_goes_by_certificate_as_soon_as_they_are_gone() {
+    in_own_realm(
+        |_| {},
+        |realm| {
+            let db1 = ROOT.issue(Leaf::new().dns("db1.example.test"));
+            let server = Server::start(&showing(&serving(realm, ""), &db1));
+            let client = context(&asking(realm, "alice", "client = 'prefer'\n"));
+            let connect = || {
+                let stream = server.meet(&client, SERVICE).unwrap();
+                round_trip(&stream);
+                peer(stream.evidence().unwrap())
+            };
+            for _ in 0..3 {
+                assert_eq!(connect(), format!("{SERVICE}@EXAMPLE.TEST by Kerberos ticket"));
+                // So long that a ticket is at hand the next time.
+                thread::sleep(Duration::from_millis(150));
+            }
+            let cache = realm.path("alice");
+            let aside = cache.with_extension("aside");
+            std::fs::rename(&cache, &aside).unwrap();
+            assert!(connect().ends_with(" by certificate dNSName"), "{}", connect());
+            std::fs::rename(&aside, &cache).unwrap();
+            assert_eq!(connect(), format!("{SERVICE}@EXAMPLE.TEST by Kerberos ticket"));
+        },
+    );
 }

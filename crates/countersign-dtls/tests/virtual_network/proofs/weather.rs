@@ -84,7 +84,7 @@ fn matrix_of_loss_duplication_reordering_and_mtu() {
 
 #[test]
 fn as_long_a_proof_as_there_may_be() {
-    for mtu in [512, 1400] {
+    for mtu in [512, 1400, Config::MAX_MTU] {
         let configs = configs(mtu);
         for (loss, duplication, reordering) in [(0, 0, 0), (5, 5, 20), (20, 10, 30)] {
             let weather = Weather { loss, duplication, reordering, mtu: mtu.into() };
