@@ -26,6 +26,7 @@ struct Counted {
 /// Handshakes differ by the random numbers in them, so there are several.
 const COUNTED: &[Counted] = &[
     Counted { name: "handshakes", times: 20, says: "a handshake, both sides, both prove names" },
+    Counted { name: "resumed", times: 20, says: "a resumed session, the ticket for the next" },
     Counted { name: "bulk", times: 1, says: "1 MiB in 16 KiB writes, both sides" },
     Counted { name: "round_trips", times: 100, says: "64 B there and back, both sides" },
     Counted { name: "socket_bulk", times: 1, says: "1 MiB in 16 KiB writes, by sockets" },

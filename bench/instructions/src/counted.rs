@@ -7,6 +7,7 @@ use countersign::TcpStream;
 use countersign_lab::{Ending, Scene};
 
 use crate::engines::{Ends, MESSAGE, PIECE};
+use crate::sessions::Town;
 
 /// Of a mebibyte.
 const PIECES: usize = (1 << 20) / PIECE;
@@ -15,6 +16,13 @@ const PIECES: usize = (1 << 20) / PIECE;
 #[inline(never)]
 pub(crate) fn handshakes(scene: &Scene, times: usize) -> Vec<Ending> {
     (0..times).map(|_| scene.pair().handshake()).collect()
+}
+
+/// Returns what became of each: a session that is resumed, and the first word of the server, which
+/// brings the next.
+#[inline(never)]
+pub(crate) fn resumed(town: &Town, times: usize) -> Vec<Ending> {
+    (0..times).map(|_| town.meet()).collect()
 }
 
 /// Sends mebibytes, and returns how many bytes arrived.

@@ -45,7 +45,7 @@ pub(crate) fn round_trips(times: usize) {
     assert_eq!(counted::round_trips(&mut ends, times), times * 2 * MESSAGE);
 }
 
-fn scene() -> Scene {
+pub(crate) fn scene() -> Scene {
     let authority = Authority::new("root");
     let server = authority.issue(Leaf::new().service("postgres", "db1.test"));
     let client = authority.issue(Leaf::new().service("web", "a.test"));

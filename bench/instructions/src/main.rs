@@ -8,6 +8,7 @@
 
 mod counted;
 mod engines;
+mod sessions;
 mod streams;
 
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let run = match words.first().map(String::as_str) {
         Some("handshakes") => engines::handshakes,
+        Some("resumed") => sessions::resumed,
         Some("bulk") => engines::bulk,
         Some("round_trips") => engines::round_trips,
         Some("socket_bulk") => streams::bulk,

@@ -41,11 +41,27 @@ impl Verifier {
         intermediates: &[CertificateDer<'_>],
         now: Timestamp,
     ) -> Result<Answer, HandshakeError> {
-        let usage = Usage::of(question);
-        let known = self.known(&ChainDigest::of(usage, leaf, intermediates), now);
-        let chain = match known {
+        let digest = ChainDigest::of(Usage::of(question), leaf, intermediates);
+        self.ask_of(&digest, question, leaf, intermediates, now)
+    }
+
+    /// Judges as [`Self::ask`] does; `digest` is that of the chain, for the role that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ask`].
+    pub(crate) fn ask_of(
+        &self,
+        digest: &ChainDigest,
+        question: &Question,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: Timestamp,
+    ) -> Result<Answer, HandshakeError> {
+        let chain = match self.known(digest, now) {
             Some(chain) => chain,
             None => {
+                let usage = Usage::of(question);
                 let fresh = VerifiedChain::verify(&self.anchors, usage, leaf, intermediates, now)?;
                 let fresh = Arc::new(fresh);
                 self.known.remember(&fresh);

@@ -133,10 +133,12 @@ impl Session {
                 if !asks_for_certificate(asks) {
                     return Err(unfit("a session was resumed for another question"));
                 }
-                if *digest != ChainDigest::of(Usage::of(asks), leaf, intermediates) {
+                // Not the session's, which this must be.
+                let shown = ChainDigest::of(Usage::of(asks), leaf, intermediates);
+                if *digest != shown {
                     return Err(unfit("a session was resumed with another chain"));
                 }
-                verifier.ask(asks, leaf, intermediates, now).map(Some)
+                verifier.ask_of(&shown, asks, leaf, intermediates, now).map(Some)
             }
             _ => Err(unfit("a session was resumed with another proof")),
         }

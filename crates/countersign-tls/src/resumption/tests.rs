@@ -105,6 +105,7 @@ fn ticket_lasts_an_hour_and_its_keys_two() {
     let first = seal(0);
     assert!(is_open(&first, 0) && is_open(&first, hour - 1));
     let second = seal(hour - 10);
+    assert!(!is_open(&second, hour - 11), "it was not there yet");
     assert!(!is_open(&first, hour));
     // The keys have changed by now; those before still open.
     assert!(is_open(&second, hour + 10));

@@ -238,6 +238,7 @@ fn a_clock_that_was_set_back_leads_to_full_handshakes() {
     town.later(100);
     town.meets_in_full();
     town.now = Timestamp::from_secs(town.now.as_secs() - 1);
+    assert!(!town.offers());
     town.meets_in_full();
     town.later(HOUR + 1);
     town.meets_in_full();
