@@ -2,9 +2,9 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What a tunnel has open besides connections: the listener, the runtime's own, files that are
-/// looked at.
-const OTHERS: u64 = 64;
+/// What a tunnel has open besides connections, generously: the listener, the reactor of each thread,
+/// files that are looked at.
+const OTHERS: u64 = 512;
 
 /// Lets this process have the descriptors of `connections`, as far as it may by itself: two for
 /// each, and one for each handshake. What still lacks is said when it does (EMFILE).
