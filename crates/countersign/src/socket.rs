@@ -517,9 +517,10 @@ impl Socket {
                     Some(service) if kerberos != KerberosUse::Off => {
                         let party = generation.kerberos.client(&service, credentials);
                         let (party, credential) = self.or_refused(address, party)?;
-                        if kerberos == KerberosUse::Require {
+                        if kerberos == KerberosUse::Require || credential.is_ready_for(&service) {
                             // There is no other way, so the tickets are looked for when they are
-                            // needed: one wait for another thread instead of two.
+                            // needed: one wait for another thread instead of two. Or they are at
+                            // hand.
                             let engine = Engine::client_offering(
                                 &generation.client,
                                 asked,
@@ -530,7 +531,8 @@ impl Socket {
                             let handshake = Handshake::new(socket, engine, cleartext);
                             return self.settle(handshake.with_party(party).advance(), address);
                         }
-                        let tickets = Task::start(move || credential.holder());
+                        let awaited = credential.awaits();
+                        let tickets = Task::start(awaited, move || credential.holder());
                         let tickets = tickets.map_err(Error::io("start a thread for Kerberos"));
                         let tickets = self.or_failed(tickets)?;
                         let started = Instant::now();
@@ -665,7 +667,7 @@ impl Socket {
                 Ok(())
             }
             Advance::Work(handshake, work) => {
-                let task = Task::start(move || work.run());
+                let task = Task::perform(work);
                 let task =
                     self.or_failed(task.map_err(Error::io("start a thread for Kerberos")))?;
                 self.state = State::Working(handshake, task, address);

@@ -7,6 +7,10 @@ pub use checkup::Checkup;
 mod generation;
 pub(crate) use generation::{KerberosFiles, keytab};
 
+mod lanes;
+#[cfg(test)]
+mod lanes_tests;
+
 mod party;
 pub(crate) use party::{Party, ProofUnderWay, Step, terms};
 
@@ -17,7 +21,7 @@ mod task;
 pub(crate) use task::Task;
 
 mod workers;
-pub(crate) use workers::start;
+pub(crate) use workers::perform;
 
 pub use countersign_kerberos::{
     AcceptorCredential, DelegatedCredential, Holder, HostSettings, KeytabKey, is_available,

@@ -1,38 +1,72 @@
 //! Threads for work that may block: who asks a KDC for a ticket waits for half a minute if that is
-//! silent, and nobody else may wait with it.
+//! silent, and nobody may wait with it who needs something else.
 
 use std::io;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use countersign_kerberos::{Awaited, Done, Work};
+
 use super::pool::{Place, Pool};
 
-/// The most threads at once. Each may hang in a silent KDC; then work waits for the first that
-/// comes back, and handshakes for their deadlines.
+/// The most threads at once. Each may hang in a silent KDC. Those who wait for one and the same never
+/// have more of them than are left to others, so the first silent realm takes half of them, the
+/// second half of the rest.
 const THREADS: usize = 64;
 
 /// How long a thread without work waits for some.
 const IDLE: Duration = Duration::from_secs(10);
 
-static POOL: LazyLock<Pool> = LazyLock::new(|| Pool::new(THREADS, IDLE));
+/// How often a process may be forked from one that has threads here, without exec(3), and have its
+/// own.
+const FORKS: usize = 16;
 
-/// Runs `work` on a thread that may block, and then `done` there with what came of it; `None` if it
-/// panicked. Neither runs if `place` is dropped before.
+/// The threads of this process, and what it remembers of those that it was forked from: none of
+/// them is there in a child, and one may have held a lock.
+static POOLS: [LazyLock<Pool>; FORKS] =
+    [const { LazyLock::new(|| Pool::new(THREADS, IDLE)) }; FORKS];
+
+fn pool() -> io::Result<&'static Pool> {
+    let pool = POOLS.get(countersign_sys::lineage());
+    pool.map(|pool| &**pool).ok_or_else(|| {
+        io::Error::other(format!(
+            "this process was forked {FORKS} times without exec(3), which leaves no threads for \
+             Kerberos"
+        ))
+    })
+}
+
+/// Runs `work` on a thread that may wait for `awaited`, and then `done` there with what came of it;
+/// `None` if it panicked. Neither runs if `place` is dropped before.
 ///
 /// # Errors
 ///
 /// If there is no thread for it, and none can be made.
 pub(crate) fn start<T: 'static>(
     place: &Place,
+    awaited: Awaited,
     work: impl FnOnce() -> T + Send + 'static,
     done: impl FnOnce(Option<T>) + Send + 'static,
 ) -> io::Result<()> {
-    POOL.start_at(place, work, done)
+    pool()?.start(place, awaited, work, done)
+}
+
+/// The same for a piece of work of a proof, each step of which may wait for somebody else.
+///
+/// # Errors
+///
+/// As [`start`].
+pub(crate) fn perform(
+    place: &Place,
+    work: Work,
+    done: impl FnOnce(Option<Done>) + Send + 'static,
+) -> io::Result<()> {
+    pool()?.perform(place, work, done)
 }
 
 /// Returns whether any thread is at work.
 pub(crate) fn is_busy() -> bool {
-    POOL.is_busy()
+    pool().is_ok_and(Pool::is_busy)
 }
 
 #[cfg(test)]
@@ -40,7 +74,10 @@ mod tests {
     use std::sync::mpsc::{self, RecvTimeoutError};
     use std::time::{Duration, Instant};
 
-    use crate::kerberos::pool::{Place, Pool};
+    use countersign_kerberos::{Awaited, InitiatorCredential};
+
+    use super::start;
+    use crate::kerberos::pool::{Place, Pool, Slot};
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -48,10 +85,8 @@ mod tests {
         Box::leak(Box::new(Pool::new(limit, patience)))
     }
 
-    fn start(pool: &'static Pool, work: impl FnOnce() + Send + 'static) -> Place {
-        let place = Place::default();
-        pool.start_at(&place, work, |_| {}).unwrap();
-        place
+    fn awaited(name: &str) -> Awaited {
+        InitiatorCredential::cache(name).awaits()
     }
 
     #[test]
@@ -61,59 +96,59 @@ mod tests {
         let second = done.clone();
         let place = Place::default();
         let elsewhere = move || std::thread::current().id() != here;
-        let pool = pool(2, PATIENCE);
-        pool.start_at(&place, elsewhere, move |it| done.send(it).unwrap()).unwrap();
+        start(&place, awaited("a"), elsewhere, move |it| done.send(it).unwrap()).unwrap();
         assert_eq!(came.recv_timeout(PATIENCE), Ok(Some(true)));
-        let report = move |it: Option<bool>| second.send(it).unwrap();
-        pool.start_at(&place, || panic!("meant"), report).unwrap();
+        let panics = || panic!("meant");
+        let reports = move |it: Option<bool>| second.send(it).unwrap();
+        start(&place, awaited("a"), panics, reports).unwrap();
         assert_eq!(came.recv_timeout(PATIENCE), Ok(None));
     }
 
     #[test]
-    fn one_that_hangs_delays_nobody_until_all_do() {
-        let pool = pool(2, PATIENCE);
+    fn those_who_wait_for_one_that_hangs_delay_each_other_only() {
+        let pool = pool(64, PATIENCE);
+        let mut gates = Vec::new();
+        for silent in ["one", "another", "a third"] {
+            for _ in 0..100 {
+                let (go, gate) = mpsc::channel::<()>();
+                gates.push(go);
+                let hang = move || {
+                    let _ = gate.recv_timeout(PATIENCE);
+                };
+                pool.add(awaited(silent), Slot::filled(hang)).unwrap();
+            }
+        }
         let (done, came) = mpsc::channel();
-        let (go, gate) = mpsc::channel::<()>();
-        let first = done.clone();
-        let _slow = start(pool, move || {
-            let _ = gate.recv_timeout(PATIENCE);
-            first.send("slow").unwrap();
-        });
-        for _ in 0..10 {
+        for _ in 0..100 {
             let done = done.clone();
-            let _quick = start(pool, move || done.send("quick").unwrap());
+            let quick = move || done.send("quick").unwrap();
+            pool.add(awaited("good"), Slot::filled(quick)).unwrap();
             assert_eq!(came.recv_timeout(PATIENCE), Ok("quick"));
         }
-        assert!(pool.threads() <= 2);
-
-        let (second_go, second_gate) = mpsc::channel::<()>();
-        let _second = start(pool, move || {
-            let _ = second_gate.recv_timeout(PATIENCE);
-        });
-        let queued = done.clone();
-        let _queued = start(pool, move || queued.send("queued").unwrap());
-        assert_eq!(
-            came.recv_timeout(Duration::from_millis(100)),
-            Err(RecvTimeoutError::Timeout),
-            "both threads hang"
-        );
-        second_go.send(()).unwrap();
+        let late = done.clone();
+        let queued = Slot::filled(move || late.send("queued").unwrap());
+        pool.add(awaited("one"), queued).unwrap();
+        let waited = came.recv_timeout(Duration::from_millis(100));
+        assert_eq!(waited, Err(RecvTimeoutError::Timeout), "all that it may have hang");
+        assert!(pool.threads() <= 64);
+        drop(gates);
         assert_eq!(came.recv_timeout(PATIENCE), Ok("queued"));
-        go.send(()).unwrap();
-        assert_eq!(came.recv_timeout(PATIENCE), Ok("slow"));
     }
 
     #[test]
     fn threads_end_when_there_is_nothing_to_do() {
         let pool = pool(8, Duration::from_millis(20));
-        let _places: Vec<Place> = (0..8).map(|_| start(pool, || {})).collect();
+        for _ in 0..8 {
+            pool.add(awaited("a"), Slot::filled(|| {})).unwrap();
+        }
         let deadline = Instant::now() + PATIENCE;
         while pool.threads() > 0 {
             assert!(Instant::now() < deadline, "they never ended");
             std::thread::sleep(Duration::from_millis(5));
         }
         let (done, came) = mpsc::channel();
-        let _place = start(pool, move || done.send(()).unwrap());
+        let work = Slot::filled(move || done.send(()).unwrap());
+        pool.add(awaited("a"), work).unwrap();
         assert_eq!(came.recv_timeout(PATIENCE), Ok(()));
     }
 }

@@ -30,7 +30,7 @@ impl Completions {
     /// If there is no thread for it.
     pub(super) fn start(&self, place: &Place, key: u64, work: Work) -> io::Result<()> {
         let queue = self.0.clone();
-        kerberos::start(place, move || work.run(), move |done| queue.put((key, done)))
+        kerberos::perform(place, work, move |done| queue.put((key, done)))
     }
 
     /// Takes one that is done; the descriptor stays readable while there are more.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use countersign_kerberos::{Awaited, InitiatorCredential};
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 
@@ -25,6 +26,10 @@ impl Count {
     }
 }
 
+fn awaited(name: &str) -> Awaited {
+    InitiatorCredential::cache(name).awaits()
+}
+
 fn pool(limit: usize) -> &'static Pool {
     Box::leak(Box::new(Pool::new(limit, Duration::ZERO)))
 }
@@ -44,7 +49,7 @@ fn start(pool: &'static Pool, place: &Place, worked: &Count, done: &Count) {
         assert!(came.is_some(), "it does not panic");
         done.note();
     };
-    pool.start_at(place, move || worked.note(), note_done).unwrap();
+    pool.start(place, awaited("a"), move || worked.note(), note_done).unwrap();
 }
 
 /// Runs a model whose threads of the pool have all ended when it is over: loom complains of one that
@@ -125,7 +130,7 @@ fn work_that_is_given_up_while_it_waits_for_a_thread_is_never_done() {
                 thread::yield_now();
             }
         };
-        pool.start_at(&busy, wait_for_gate, |_| {}).unwrap();
+        pool.start(&busy, awaited("a"), wait_for_gate, |_| {}).unwrap();
         let place = Place::default();
         start(pool, &place, &worked, &done);
         drop(place);
