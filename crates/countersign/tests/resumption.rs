@@ -203,6 +203,7 @@ fn many_threads_resume_at_once() {
     let client = world.client();
     let resumed = thread::scope(|scope| {
         let many = || (0..25).filter(|_| meet(&client, address).is_resumed()).count();
+        #[expect(clippy::needless_collect, reason = "all are there before one is waited for")]
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(many)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum::<usize>()
     });
@@ -240,6 +241,10 @@ fn resumed_connection_is_latched_like_any_other() {
     drop(connect());
     let (mut client, server_end) = connect();
     assert!(server_end.evidence().unwrap().is_resumed());
+    // Whose rights a server may take on is the same, too (SPEC 7.3).
+    let token = server_end.peer_token().unwrap();
+    assert_eq!(token.principal().to_string(), "alice@EXAMPLE.COM");
+    assert!(server_end.machine_token().is_none());
     let ids = QueryTemplate::default().with_sa_ids();
     server_end.query_with(&ids.aborting_on(SaFields::MM_SA_ID)).unwrap();
     fs::write(&policy, rule("bob")).unwrap();

@@ -3,12 +3,14 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
-use countersign_lab::{End, Pair, Stranger};
+use countersign_core::HandshakeError;
+use countersign_lab::{End, Leaf, Pair, Stranger};
 use rustls::client::{
     ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue,
     Tls13ClientSessionValue,
 };
-use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, NamedGroup, ServerConfig};
 use rustls_pki_types::ServerName;
@@ -60,6 +62,57 @@ fn our_client_resumes_with_a_stranger() {
             assert_eq!(pair.server_sends(b"after the tickets"), 17);
             assert_eq!(pair.client.received, b"after the tickets");
         }
+    }
+}
+
+#[test]
+fn known_chain_is_of_no_use_without_its_key() {
+    let town = Town::mutual();
+    town.meets_in_full();
+    // Both have verified each other's chain, and know it by now.
+    let mut thief = ROOT.issue(Leaf::new().dns(HOST));
+    thief.chain.clone_from(&SERVER.chain);
+    let mut town = Town { now: town.now, ..town };
+    town.asks("http/db1.example.com");
+    let config = Stranger::server_config(&thief, default_provider(), &[&TLS13]);
+    let mut pair = Pair::new(town.client(), Stranger::server(config), town.now);
+    let error = pair.handshake().client.unwrap_err();
+    let why = "the peer does not hold its private key".to_owned();
+    assert_eq!(error, HandshakeError::BadCertificate { why: why.clone() });
+    let mut thief = ROOT.issue(Leaf::new().kerberos("EXAMPLE.COM", &["alice"]));
+    thief.chain.clone_from(&CLIENT.chain);
+    let config = Stranger::client_config(&ROOT, Some(&thief), default_provider(), &[&TLS13]);
+    let mut pair = Pair::new(Stranger::client(config, HOST), town.server(), town.now);
+    let error = pair.handshake().server.unwrap_err();
+    assert_eq!(error, HandshakeError::BadCertificate { why });
+}
+
+#[test]
+fn second_greeting_resumes_as_the_first_would() {
+    // The client offers no share of this group, so the server asks for another greeting.
+    let provider = || CryptoProvider { kx_groups: vec![kx_group::SECP384R1], ..default_provider() };
+    let config = Arc::new(Stranger::server_config(&SERVER, provider(), &[&TLS13]));
+    let town = Town::new(&scene());
+    for is_resumed in [false, true, true] {
+        let mut pair = Pair::new(town.client(), Stranger::server(config.clone()), town.now);
+        let evidence = pair.handshake().client.unwrap();
+        assert_eq!(evidence.key_exchange(), "secp384r1");
+        assert_eq!(evidence.is_resumed(), is_resumed);
+        pair.server_sends(b"x");
+    }
+    // And our server asks so, of a client that begins with a group that we do not take.
+    let groups = vec![kx_group::MLKEM768, kx_group::SECP384R1];
+    let provider = CryptoProvider { kx_groups: groups, ..default_provider() };
+    let config = Stranger::client_config(&ROOT, Some(&CLIENT), provider, &[&TLS13]);
+    let config = Arc::new(config);
+    let town = Town::new(&scene().server_policy(REQUIRE));
+    for is_resumed in [false, true, true] {
+        let client = Stranger::client(config.clone(), HOST);
+        let mut pair = Pair::new(client, town.server(), town.now);
+        let evidence = pair.handshake().server.unwrap();
+        assert_eq!(names(&evidence), ["alice@EXAMPLE.COM"]);
+        assert_eq!(evidence.is_resumed(), is_resumed);
+        pair.server_sends(b"x");
     }
 }
 
@@ -148,7 +201,9 @@ fn early_data_that_is_sent_all_the_same_is_thrown_away() {
         }
         let taken = server.handle_input(&wire, town.now).unwrap();
         wire.drain(..taken);
-        secured = secured.or(End::poll(&mut server, town.now).unwrap());
+        if let Some(evidence) = End::poll(&mut server, town.now).unwrap() {
+            secured = Some(evidence);
+        }
         End::open(&mut server, &mut plain).unwrap();
         let mut answer = Vec::new();
         End::transmit(&mut server, &mut answer);
