@@ -10,7 +10,7 @@ use crate::config::PROOF_PROTOCOL;
 use crate::error::from_rustls;
 use crate::exporter::ExporterSecret;
 use crate::handshake::Handshake;
-use crate::record::{Pieces, Records};
+use crate::record::Records;
 
 /// What there is of a conversation.
 ///
@@ -113,7 +113,7 @@ impl Link {
     /// Takes plaintext to protect, and returns how much of it was taken.
     pub(crate) fn seal(&mut self, plain: &[u8]) -> usize {
         match self {
-            Self::Records(records) => records.seal(Pieces::one(plain)),
+            Self::Records(records) => records.seal(plain),
             Self::Buffered(connection) => {
                 io::Write::write(&mut connection.writer(), plain).unwrap_or(0)
             }

@@ -533,7 +533,7 @@ impl Engine {
     pub fn seal_vectored(&mut self, plain: &[IoSlice<'_>]) -> usize {
         match (&mut self.link, &self.phase) {
             (Link::Records(records), Phase::Secured) => {
-                let taken = records.seal(Pieces::of(plain));
+                let taken = records.seal_pieces(Pieces::of(plain));
                 if taken == 0 {
                     self.note_record_failure();
                 }

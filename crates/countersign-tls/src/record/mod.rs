@@ -178,7 +178,12 @@ impl Records {
 
     /// Takes plaintext to protect, and returns how much of it was taken: no more than one batch
     /// beside what still waits to be transmitted, and none after an end.
-    pub(crate) fn seal(&mut self, mut plain: Pieces<'_>) -> usize {
+    pub(crate) fn seal(&mut self, plain: &[u8]) -> usize {
+        self.seal_pieces(Pieces::one(plain))
+    }
+
+    /// As [`Self::seal`], of plaintext in several slices.
+    pub(crate) fn seal_pieces(&mut self, mut plain: Pieces<'_>) -> usize {
         if self.has_closed || self.failure.is_some() {
             return 0;
         }

@@ -14,7 +14,10 @@ impl<'a> Pieces<'a> {
     }
 
     pub(crate) fn of(slices: &'a [IoSlice<'a>]) -> Self {
-        Self { first: &[], rest: slices }
+        match slices.split_first() {
+            Some((first, rest)) => Self { first, rest },
+            None => Self::one(&[]),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -35,6 +38,12 @@ impl<'a> Pieces<'a> {
 
     /// Moves so many bytes behind those in `into`.
     pub(super) fn move_into(&mut self, mut count: usize, into: &mut Vec<u8>) {
+        // Most have one slice.
+        if let Some((part, left)) = self.first.split_at_checked(count) {
+            into.extend_from_slice(part);
+            self.first = left;
+            return;
+        }
         loop {
             let (part, left) = self.first.split_at(count.min(self.first.len()));
             into.extend_from_slice(part);

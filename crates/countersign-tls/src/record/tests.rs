@@ -18,7 +18,7 @@ use rustls::{
     ServerConnection, SupportedCipherSuite,
 };
 
-use super::{PLAIN, Pieces, Records};
+use super::{PLAIN, Records};
 use crate::Opened;
 use crate::handshake::Handshake;
 
@@ -148,7 +148,7 @@ fn both_roles_and_all_suites_talk_to_a_stranger() {
                     let mut received = Vec::new();
                     let mut rest = &sent[..];
                     while !rest.is_empty() {
-                        let taken = talk.ours.seal(Pieces::one(rest));
+                        let taken = talk.ours.seal(rest);
                         assert!(taken > 0);
                         rest = &rest[taken..];
                         received.extend(talk.carry_ours());
@@ -230,12 +230,12 @@ fn keys_change_when_either_side_wants_it_and_when_they_are_worn() {
             assert!(talk.ours.wants_transmit(), "{round}");
             assert!(talk.carry_ours().is_empty());
             assert_eq!(talk.ours.updates(), before + 1);
-            assert_eq!(talk.ours.seal(Pieces::one(b"hello")), 5);
+            assert_eq!(talk.ours.seal(b"hello"), 5);
             assert_eq!(talk.carry_ours(), b"hello");
         }
         talk.ours.sealer.wear_out();
         let before = talk.ours.updates();
-        assert_eq!(talk.ours.seal(Pieces::one(b"with a new key")), 14);
+        assert_eq!(talk.ours.seal(b"with a new key"), 14);
         assert_eq!(talk.carry_ours(), b"with a new key");
         assert_eq!(talk.ours.updates(), before + 1);
     }
@@ -272,9 +272,9 @@ fn an_end_is_said_and_heard() {
         talk.carry_theirs();
         assert_eq!(talk.open(100).unwrap(), (b"last words".to_vec(), Opened::Closed));
         assert!(talk.ours.peer_has_closed());
-        assert_eq!(talk.ours.seal(Pieces::one(b"still")), 5, "the other direction is open");
+        assert_eq!(talk.ours.seal(b"still"), 5, "the other direction is open");
         talk.ours.close();
-        assert_eq!(talk.ours.seal(Pieces::one(b"more")), 0);
+        assert_eq!(talk.ours.seal(b"more"), 0);
         assert_eq!(talk.carry_ours(), b"still");
         assert!(talk.theirs.process_new_packets().unwrap().peer_has_closed());
     }
@@ -295,7 +295,7 @@ fn whatever_is_changed_on_the_way_ends_the_conversation_and_gives_no_byte() {
                 // A longer record is waited for.
                 (3 | 4, Ok((plain, Opened::Starved))) => assert!(plain.is_empty()),
                 (_, Err(HandshakeError::Protocol { .. })) => {
-                    assert_eq!(talk.ours.seal(Pieces::one(b"x")), 0);
+                    assert_eq!(talk.ours.seal(b"x"), 0);
                     assert!(talk.ours.wants_transmit(), "the alert");
                     assert!(talk.ours.open(&mut [], &mut [0; 10]).is_err(), "it stays so");
                 }
@@ -397,17 +397,17 @@ fn what_has_not_gone_out_is_taken_back() {
     assert!(talk.theirs.process_new_packets().unwrap().peer_has_closed(), "nothing waited");
 
     let mut talk = start(SUITES[1], We::Connect, usize::MAX / 2);
-    assert_eq!(talk.ours.seal(Pieces::one(b"not to be sent")), 14);
+    assert_eq!(talk.ours.seal(b"not to be sent"), 14);
     talk.ours.abort();
     assert!(!talk.ours.wants_transmit());
-    assert_eq!(talk.ours.seal(Pieces::one(b"more")), 0);
+    assert_eq!(talk.ours.seal(b"more"), 0);
 }
 
 #[test]
 fn quiet_conversations_hold_no_buffers() {
     let mut talk = start(SUITES[1], We::Connect, usize::MAX / 2);
     talk.carry_ours();
-    assert_eq!(talk.ours.seal(Pieces::one(&text(40_000))), 40_000);
+    assert_eq!(talk.ours.seal(&text(40_000)), 40_000);
     assert_eq!(talk.carry_ours().len(), 40_000);
     assert_eq!(talk.ours.sealer.held(), 0);
 }

@@ -29,13 +29,16 @@ impl Channel {
     /// Sends what waits, as far as it goes without waiting; returns whether all went.
     pub(super) fn push(&self, engine: &mut Engine) -> io::Result<bool> {
         let pushed = handshake::flush(engine, &self.socket);
-        self.note_unsent(engine);
+        self.set_unsent(!matches!(pushed, Ok(true)));
         pushed
     }
 
     /// Notes, before the lock of the engine is given back, whether anything waits.
     pub(super) fn note_unsent(&self, engine: &Engine) {
-        let has_unsent = engine.wants_transmit();
+        self.set_unsent(engine.wants_transmit());
+    }
+
+    fn set_unsent(&self, has_unsent: bool) {
         if self.has_unsent.load(Ordering::Relaxed) != has_unsent {
             self.has_unsent.store(has_unsent, Ordering::Release);
         }
@@ -108,9 +111,15 @@ impl Channel {
         engine: &mut Engine,
         plain: &[IoSlice<'_>],
     ) -> (usize, Result<bool, Stuck>) {
-        match self.push(engine).map_err(Stuck::Wire) {
-            Ok(true) if plain.iter().any(|slice| !slice.is_empty()) => {}
-            other => return (0, other),
+        if self.wants_write() {
+            match self.push(engine) {
+                Ok(true) => {}
+                Ok(false) => return (0, Ok(false)),
+                Err(error) => return (0, Err(Stuck::Wire(error))),
+            }
+        }
+        if plain.iter().all(|slice| slice.is_empty()) {
+            return (0, Ok(true));
         }
         let sealed = engine.seal_vectored(plain);
         self.note_keys(engine);
