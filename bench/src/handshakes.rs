@@ -11,12 +11,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::asynchronous::{self, Connector};
 use crate::blocking;
-use crate::cpu::{CORES, pin};
+use crate::cpu::{self, CORES, pin};
 use crate::figure::{Against, Bench, Case, Column, Figure};
 use crate::material::Proof;
 use crate::peers::Peer;
 
-const COLUMNS: &[Column] = &[Column::higher("handshakes", "per s", Against::Nothing)];
+const COLUMNS: &[Column] = &[
+    Column::higher("handshakes", "per s", Against::Nothing),
+    Column::lower("both sides", "CPU us", Against::Nothing),
+];
 
 const CASES: &[Case] = &[
     Case::of(Peer::Countersign),
@@ -85,30 +88,48 @@ const WARM_UP: u32 = 20;
 
 fn run(bench: &Bench, peer: Peer, proof: Proof) -> io::Result<Vec<f64>> {
     let is_over = Arc::new(AtomicBool::new(false));
-    let rate = if peer.is_asynchronous() {
-        asynchronously(bench, peer, proof, &is_over)
+    let (client, server) = if peer.is_asynchronous() {
+        asynchronously(bench, peer, proof, &is_over)?
     } else {
-        blocking(bench, peer, proof, &is_over)
+        blocking(bench, peer, proof, &is_over)?
     };
-    rate.map(|rate| vec![rate])
+    // The acceptor has also had those of the warm-up, and the last.
+    let served = f64::from(client.count + WARM_UP + 1);
+    let each = client.spent / f64::from(client.count) + server / served;
+    Ok(vec![client.rate, each * 1e6])
 }
 
-fn blocking(bench: &Bench, peer: Peer, proof: Proof, is_over: &Arc<AtomicBool>) -> io::Result<f64> {
+/// What the client's side has to show.
+struct Made {
+    count: u32,
+    rate: f64,
+    spent: f64,
+}
+
+/// Returns what the client made, and the processor time of the acceptor.
+fn blocking(
+    bench: &Bench,
+    peer: Peer,
+    proof: Proof,
+    is_over: &Arc<AtomicBool>,
+) -> io::Result<(Made, f64)> {
     let mut server = blocking::server(&bench.material, peer, proof)?;
     let address = server.address;
     let over = Arc::clone(is_over);
     let acceptor = thread::spawn(move || {
         pin(CORES.1);
+        let spent = cpu::of_this_thread();
         while !over.load(Ordering::Relaxed) {
             // The last client does not wait for its byte; the others check that it comes.
             let Ok(mut stream) = server.accept() else { continue };
             let _ = stream.write_all(b"x").and_then(|()| stream.flush());
             stream.finish();
         }
+        cpu::of_this_thread() - spent
     });
     pin(CORES.1);
     let connect = blocking::client(&bench.material, peer, proof);
-    let rate = rate(bench.duration, || {
+    let made = make(bench.duration, || {
         let mut stream = connect(address)?;
         stream.read_exact(&mut [0])?;
         stream.finish();
@@ -117,18 +138,25 @@ fn blocking(bench: &Bench, peer: Peer, proof: Proof, is_over: &Arc<AtomicBool>) 
     is_over.store(true, Ordering::Relaxed);
     // It may be over already, and then nobody answers.
     let _ = connect(address);
-    acceptor.join().expect("the acceptor does not panic");
-    rate
+    let server = acceptor.join().expect("the acceptor does not panic");
+    Ok((made?, server))
 }
 
-fn rate(duration: Duration, mut once: impl FnMut() -> io::Result<()>) -> io::Result<f64> {
+fn make(duration: Duration, mut once: impl FnMut() -> io::Result<()>) -> io::Result<Made> {
     (0..WARM_UP).try_for_each(|_| once())?;
-    let (start, mut count) = (Instant::now(), 0_u32);
+    let (start, spent, mut count) = (Instant::now(), cpu::of_this_thread(), 0_u32);
     while start.elapsed() < duration {
         once()?;
         count += 1;
     }
-    Ok(f64::from(count) / start.elapsed().as_secs_f64())
+    Ok(Made::since(start, spent, count))
+}
+
+impl Made {
+    fn since(start: Instant, spent: f64, count: u32) -> Self {
+        let rate = f64::from(count) / start.elapsed().as_secs_f64();
+        Self { count, rate, spent: cpu::of_this_thread() - spent }
+    }
 }
 
 fn asynchronously(
@@ -136,12 +164,13 @@ fn asynchronously(
     peer: Peer,
     proof: Proof,
     is_over: &Arc<AtomicBool>,
-) -> io::Result<f64> {
+) -> io::Result<(Made, f64)> {
     let server = asynchronous::Server::new(&bench.material, peer, proof)?;
     let address = server.address;
     let over = Arc::clone(is_over);
     let acceptor = thread::spawn(move || {
         pin(CORES.1);
+        let spent = cpu::of_this_thread();
         server.run(async |acceptor| {
             while !over.load(Ordering::Relaxed) {
                 let Ok(mut stream) = acceptor.accept().await else { continue };
@@ -150,10 +179,11 @@ fn asynchronously(
                 }
             }
         });
+        cpu::of_this_thread() - spent
     });
     pin(CORES.1);
     let connector = Connector::new(&bench.material, peer, proof);
-    let rate = asynchronous::run(async {
+    let made = asynchronous::run(async {
         let once = async || {
             let mut stream = connector.connect(address).await?;
             stream.read_exact(&mut [0]).await?;
@@ -165,18 +195,18 @@ fn asynchronously(
             for _ in 0..WARM_UP {
                 once().await?;
             }
-            let (start, mut count) = (Instant::now(), 0_u32);
+            let (start, spent, mut count) = (Instant::now(), cpu::of_this_thread(), 0_u32);
             while start.elapsed() < bench.duration {
                 once().await?;
                 count += 1;
             }
-            Ok(f64::from(count) / start.elapsed().as_secs_f64())
+            Ok(Made::since(start, spent, count))
         };
-        let rate = measured.await;
+        let made = measured.await;
         is_over.store(true, Ordering::Relaxed);
         let _ = connector.connect(address).await;
-        rate
+        made
     });
-    acceptor.join().expect("the acceptor does not panic");
-    rate
+    let server = acceptor.join().expect("the acceptor does not panic");
+    Ok((made?, server))
 }

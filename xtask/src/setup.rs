@@ -42,6 +42,7 @@ pub(crate) const TESTS: &[&str] = &[
     "samba-ad-provision",
     "samba-dsdb-modules",
     "samba-vfs-modules",
+    "strace",
     "binutils",
     "g++",
     "mingw-w64-common",

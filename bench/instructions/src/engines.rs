@@ -98,16 +98,15 @@ fn send(
         while from.wants_transmit() {
             from.transmit(wire).expect("memory takes everything");
         }
+        // As sockets do: from the wire straight to the reader.
         let mut taken = 0;
         loop {
-            let more = to.handle_input(&wire[taken..], now).expect("a true peer");
-            let mut opened = 0;
-            while let Opened::Data(count) = to.open(into).expect("a true peer") {
-                opened += count;
-            }
-            (taken, received) = (taken + more, received + opened);
-            if more == 0 && opened == 0 {
-                break;
+            let rest = &mut wire[taken..];
+            let (used, opened) = to.open_from(rest, into, || now).expect("a true peer");
+            taken += used;
+            match opened {
+                Opened::Data(count) => received += count,
+                _ => break,
             }
         }
         assert_eq!(taken, wire.len(), "everything is taken");

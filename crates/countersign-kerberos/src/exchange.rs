@@ -75,7 +75,7 @@ impl Exchange {
         channel: Channel,
         terms: Terms,
     ) -> Self {
-        let begin = Begin { asked: asked.clone(), credential, channel, terms };
+        let begin = Begin::new(asked.clone(), credential, channel, terms);
         Self::new(State::Ready(Job::Begin(Box::new(begin))))
     }
 
@@ -109,7 +109,12 @@ impl Exchange {
     /// Hands out work, if there is some. Until it is finished, nothing else goes on.
     pub fn take_work(&mut self) -> Option<Work> {
         match mem::replace(&mut self.state, State::Working) {
-            State::Ready(job) => Some(Work { id: self.id, job }),
+            State::Ready(mut job) => {
+                if let Job::Begin(begin) = &mut job {
+                    begin.prepare();
+                }
+                Some(Work { id: self.id, job })
+            }
             other => {
                 self.state = other;
                 None

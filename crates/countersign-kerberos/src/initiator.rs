@@ -1,22 +1,36 @@
 //! The client's steps.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_core::{KerberosFailure, KerberosRefusal, PeerName, ServiceName};
 
 use crate::channel::Role;
-use crate::credential::Held;
+use crate::credential::{Held, Ready, service_of};
 use crate::diagnose::{At, diagnose};
 use crate::exchange::Outcome;
-use crate::library::{Call, Context, Flags, Name, host_realm, meaning};
-use crate::{Channel, Delegation, InitiatorCredential, Proved, Terms, principal};
+use crate::library::{Call, Context, Flags, Name, meaning};
+use crate::{Awaited, Channel, Delegation, InitiatorCredential, Proved, Terms, principal};
 
 /// Gets a ticket for the service, and makes the token that goes to it.
 pub(crate) struct Begin {
-    pub(crate) asked: ServiceName,
-    pub(crate) credential: InitiatorCredential,
-    pub(crate) channel: Channel,
-    pub(crate) terms: Terms,
+    asked: ServiceName,
+    credential: InitiatorCredential,
+    channel: Channel,
+    terms: Terms,
+    next: Next,
+}
+
+/// Where a ticket is to be looked for next: each is another's to be waited for.
+enum Next {
+    /// Nothing was tried yet.
+    Begin,
+    /// There is one at hand.
+    Use(Ready),
+    /// In files.
+    Look,
+    /// With a KDC. Whose tickets are there, and the realm of the service, as far as is known.
+    Ask { owner: Option<String>, realm: String },
 }
 
 /// A client that waits for the server's answer.
@@ -24,7 +38,7 @@ pub(crate) struct Begun {
     context: Context,
     credential: InitiatorCredential,
     held: Held,
-    target: Name,
+    target: Arc<Name>,
     /// The service as it was asked for, with its realm, which both sides confirm.
     principal: String,
     realm: String,
@@ -47,26 +61,120 @@ pub(crate) struct Explain {
 }
 
 impl Begin {
-    pub(crate) fn run(self) -> Outcome {
-        match self.begin() {
-            Ok((begun, token)) => Outcome::Begun { begun, token },
-            Err(failure) => Outcome::Failed { failure, token: Vec::new() },
+    pub(crate) fn new(
+        asked: ServiceName,
+        credential: InitiatorCredential,
+        channel: Channel,
+        terms: Terms,
+    ) -> Self {
+        Self { asked, credential, channel, terms, next: Next::Begin }
+    }
+
+    /// Finds out where to begin. Waits for nothing.
+    pub(crate) fn prepare(&mut self) {
+        if !matches!(self.next, Next::Begin) {
+            return;
+        }
+        // To hand credentials on, the KDC is asked for some that may be.
+        let delegates = self.terms.delegation != Delegation::Never;
+        self.next = match self.credential.ready(&self.asked) {
+            Some(ready) if !delegates => Next::Use(ready),
+            _ if delegates || !self.credential.can_look() => self.ask(None),
+            _ => Next::Look,
+        };
+    }
+
+    /// Returns whether nobody has to be waited for.
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self.next, Next::Use(_))
+    }
+
+    /// Returns whom the next step may have to wait for.
+    pub(crate) fn awaits(&self) -> Awaited {
+        match &self.next {
+            Next::Begin | Next::Look | Next::Use(_) => self.credential.awaits_files(),
+            Next::Ask { owner, realm } => self.credential.awaits_kdc(owner.as_deref(), realm),
         }
     }
 
-    fn begin(self) -> Result<(Begun, Vec<u8>), KerberosFailure> {
+    /// Takes the next step; what is left is another's to be waited for.
+    pub(crate) fn step(mut self: Box<Self>) -> Result<Outcome, Box<Self>> {
+        self.prepare();
+        let outcome = match &self.next {
+            Next::Begin | Next::Ask { .. } => Some(self.begin_by_asking()),
+            Next::Look => {
+                let looked = self.credential.look(&self.asked);
+                let ready = looked.as_ref().and_then(|looked| looked.ready.as_ref());
+                let outcome = ready.and_then(|ready| self.begin_ready(ready));
+                self.next = self.ask(looked.map(|looked| (looked.owner, looked.realm)));
+                outcome
+            }
+            Next::Use(ready) => {
+                let outcome = self.begin_ready(ready);
+                self.next = self.ask(None);
+                outcome
+            }
+        };
+        match outcome {
+            Some(Ok((begun, token))) => Ok(Outcome::Begun { begun, token }),
+            Some(Err(failure)) => Ok(Outcome::Failed { failure, token: Vec::new() }),
+            None => Err(self),
+        }
+    }
+
+    fn ask(&self, known: Option<(String, String)>) -> Next {
+        let stated = || self.asked.realm().unwrap_or_default().to_owned();
+        let (owner, realm) =
+            known.map_or_else(|| (None, stated()), |(owner, realm)| (Some(owner), realm));
+        Next::Ask { owner, realm }
+    }
+
+    /// Begins with tickets at hand; `None` if they will not do. A failure is what no other ticket
+    /// would change.
+    fn begin_ready(&self, ready: &Ready) -> Option<Result<(Begun, Vec<u8>), KerberosFailure>> {
+        if let Err(failure) = self.allows(&ready.owner, &ready.service) {
+            return Some(Err(failure));
+        }
+        let target = Arc::clone(&ready.target);
+        let begun = self.initiate(&ready.held, ready.service.clone(), target, "its copy");
+        if begun.is_err() {
+            self.credential.forget(&ready.held);
+        }
+        begun.ok().map(Ok)
+    }
+
+    fn begin_by_asking(&self) -> Result<(Begun, Vec<u8>), KerberosFailure> {
         let held = self.credential.acquire()?;
         let place = self.credential.place();
-        let own = held.holder(&place)?.principal;
-        let own = principal::realm(&own).unwrap_or_default();
-        let realm = self.realm(own)?;
-        if !self.terms.realms.allow(own, &realm) {
-            let allowed = self.terms.realms.list(own);
-            return Err(KerberosFailure::RealmNotAllowed { realm, allowed });
+        let owner = held.holder(&place)?.principal;
+        let service = service_of(&self.asked, &owner)?;
+        self.allows(&owner, &service)?;
+        let failed = |call| diagnose(call, &At::Initiating { service: &service, place: &place });
+        let target = Arc::new(Name::of_mechanism(&service).map_err(failed)?);
+        let begun = self.initiate(&held, service, target, &place)?;
+        self.credential.keep_held(&self.asked, &held);
+        Ok(begun)
+    }
+
+    /// Checks that a service is of a realm that may speak for it.
+    fn allows(&self, owner: &str, service: &str) -> Result<(), KerberosFailure> {
+        let own = principal::realm(owner).unwrap_or_default();
+        let realm = principal::realm(service).unwrap_or_default();
+        if self.terms.realms.allow(own, realm) {
+            return Ok(());
         }
-        let principal = principal::of_service(&self.asked, &realm);
-        let failed = |call| diagnose(call, &At::Initiating { service: &principal, place: &place });
-        let target = Name::principal(&principal).map_err(failed)?;
+        let allowed = self.terms.realms.list(own);
+        Err(KerberosFailure::RealmNotAllowed { realm: realm.to_owned(), allowed })
+    }
+
+    fn initiate(
+        &self,
+        held: &Held,
+        principal: String,
+        target: Arc<Name>,
+        place: &str,
+    ) -> Result<(Begun, Vec<u8>), KerberosFailure> {
+        let failed = |call| diagnose(call, &At::Initiating { service: &principal, place });
         let flags = match self.terms.delegation {
             Delegation::Never => WANTED,
             Delegation::IfTrusted => WANTED.with(Flags::DELEGATE_BY_POLICY),
@@ -79,20 +187,18 @@ impl Begin {
         if step.is_complete || step.token.is_empty() {
             return Err(KerberosFailure::NotMutual);
         }
-        let channel = self.channel;
-        let credential = self.credential;
-        let begun = Begun { context, credential, held, target, principal, realm, channel, flags };
+        let realm = principal::realm(&principal).unwrap_or_default().to_owned();
+        let begun = Begun {
+            context,
+            credential: self.credential.clone(),
+            held: held.clone(),
+            target,
+            principal,
+            realm,
+            channel: self.channel.clone(),
+            flags,
+        };
         Ok((begun, step.token))
-    }
-
-    /// Returns the realm of the service: the one that the name states, else the host's by the
-    /// administrator's rules, else this host's own, else the client's. DNS is not asked.
-    fn realm(&self, own: &str) -> Result<String, KerberosFailure> {
-        if let Some(realm) = self.asked.realm() {
-            return Ok(realm.to_owned());
-        }
-        let realm = host_realm(&self.asked.host().to_string())?;
-        Ok(realm.unwrap_or_else(|| own.to_owned()))
     }
 }
 
@@ -140,16 +246,13 @@ impl Conclude {
         if !step.is_complete || !step.token.is_empty() {
             return Err(KerberosFailure::Protocol { what: "it wants more tokens".to_owned() });
         }
-        let facts = context.inquire().map_err(failed)?;
+        // Its names are not asked for: the library's word for the peer is what it was given.
+        let facts = context.inquire_without_names().map_err(failed)?;
         if !facts.is_krb5() {
             return Err(KerberosFailure::WrongMechanism { mechanism: facts.mechanism_text() });
         }
         if !facts.flags.has(Flags::MUTUAL) || !facts.flags.has(Flags::INTEGRITY) {
             return Err(KerberosFailure::NotMutual);
-        }
-        let proved = facts.acceptor.text().map_err(failed)?;
-        if proved != principal {
-            return Err(KerberosFailure::WrongService { asked: principal, own: proved });
         }
         let failed = |call| diagnose(call, &At::Confirming { service: &principal });
         context

@@ -48,7 +48,7 @@ mod exchange;
 pub use exchange::Exchange;
 
 mod work;
-pub use work::{Done, Work};
+pub use work::{Awaited, Done, Work};
 
 mod proved;
 pub use proved::Proved;

@@ -15,6 +15,23 @@ pub struct Work {
     pub(crate) job: Job,
 }
 
+/// Whom a piece of work may have to wait for. Who lends threads to work keeps those free for others
+/// that wait for nobody, or for somebody else.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Awaited(String);
+
+impl Awaited {
+    /// The KDCs of a client's realm and a service's.
+    pub(crate) fn kdc(client: &str, service: &str) -> Self {
+        Self(format!("KDCs for {client} and {service}"))
+    }
+
+    /// Those who have the files, or whatever else tickets are kept in.
+    pub(crate) fn files(place: &str) -> Self {
+        Self(format!("{place} itself"))
+    }
+}
+
 /// What came out of [`Work`].
 pub struct Done {
     pub(crate) id: Id,
@@ -29,22 +46,50 @@ pub(crate) enum Job {
 }
 
 impl Work {
-    /// Does it.
+    /// Does it, however long it takes.
     pub fn run(self) -> Done {
+        let mut work = self;
+        loop {
+            match work.step() {
+                Ok(done) => return done,
+                Err(rest) => work = rest,
+            }
+        }
+    }
+
+    /// Does as much of it as waits for one of [`Self::awaits`].
+    ///
+    /// # Errors
+    ///
+    /// What is left, for which somebody else may have to be waited for.
+    pub fn step(self) -> Result<Done, Self> {
+        let id = self.id;
         let outcome = match self.job {
-            Job::Begin(job) => job.run(),
+            Job::Begin(job) => match job.step() {
+                Ok(outcome) => outcome,
+                Err(rest) => return Err(Self { id, job: Job::Begin(rest) }),
+            },
             Job::Conclude(job) => job.run(),
             Job::Explain(job) => job.run(),
             Job::Judge(job) => job.run(),
         };
-        Done { id: self.id, outcome: Box::new(outcome) }
+        Ok(Done { id, outcome: Box::new(outcome) })
     }
 
-    /// Returns whether it is computation only, about a tenth of a millisecond: it asks no KDC and no
-    /// other process, so it may as well be run at once.
+    /// Returns whom [`Self::step`] may have to wait for.
+    pub fn awaits(&self) -> Awaited {
+        match &self.job {
+            Job::Begin(job) => job.awaits(),
+            Job::Conclude(_) | Job::Explain(_) => Awaited("nobody".to_owned()),
+            Job::Judge(_) => Awaited("gssproxy".to_owned()),
+        }
+    }
+
+    /// Returns whether [`Self::step`] is computation only, about a tenth of a millisecond: it asks
+    /// no KDC and no other process, so it may as well be run at once.
     pub fn is_local(&self) -> bool {
         match &self.job {
-            Job::Begin(_) => false,
+            Job::Begin(job) => job.is_ready(),
             Job::Conclude(_) | Job::Explain(_) => true,
             Job::Judge(job) => !job.is_proxied(),
         }

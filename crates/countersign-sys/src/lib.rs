@@ -2,7 +2,8 @@
 //!
 //! What `std::net` does not offer: sockets in stages, exclusive ports, sends that do not wait,
 //! waiting for readiness with a deadline, a set of descriptors with timers, datagrams in batches with
-//! the address that they came to, the credentials of one thread, and the user database. It is over
+//! the address that they came to, the credentials of one thread, the user database, and whether the process was
+//! forked. It is over
 //! `rustix` where that has the call; the calls that need `unsafe` belong here and nowhere else, each
 //! file with the reason at its head.
 //!
@@ -31,6 +32,9 @@ pub use datagram::{
 mod exit;
 pub use exit::exit_at_once;
 
+mod lineage;
+pub use lineage::lineage;
+
 mod program;
 pub use program::set_apart;
 
@@ -42,7 +46,8 @@ pub use signal::Signal;
 
 mod socket;
 pub use socket::{
-    Exclusive, accept, bind_exclusive, connect_error, listen, receive, start_connect, stream_socket,
+    Exclusive, accept, accept_without_delay, bind_exclusive, listen, receive, start_connect,
+    stream_socket, wait_connected,
 };
 
 mod wire;

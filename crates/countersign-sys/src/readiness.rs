@@ -30,6 +30,25 @@ pub fn wait(
     interest: Interest,
     deadline: Option<Instant>,
 ) -> io::Result<()> {
+    wait_for_events(descriptor, interest, deadline).map(drop)
+}
+
+/// What a descriptor that was waited for has.
+pub(crate) struct Events(PollFlags);
+
+impl Events {
+    /// Returns whether there is neither an error nor an end.
+    pub(crate) fn is_sound(&self) -> bool {
+        !self.0.intersects(PollFlags::ERR | PollFlags::HUP)
+    }
+}
+
+/// As [`wait`], and says what there is.
+pub(crate) fn wait_for_events(
+    descriptor: BorrowedFd<'_>,
+    interest: Interest,
+    deadline: Option<Instant>,
+) -> io::Result<Events> {
     let flags = match interest {
         Interest::Read => PollFlags::IN,
         Interest::Write => PollFlags::OUT,
@@ -37,12 +56,16 @@ pub fn wait(
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let timeout = left.map(timespec);
-        match rustix::event::poll(&mut [PollFd::new(&descriptor, flags)], timeout.as_ref()) {
+        let mut polled = [PollFd::new(&descriptor, flags)];
+        match rustix::event::poll(&mut polled, timeout.as_ref()) {
             Ok(0) if left.is_some_and(|left| left.is_zero()) => {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             Ok(0) | Err(Errno::INTR) => {}
-            Ok(_) => return Ok(()),
+            Ok(_) => {
+                let [polled] = polled;
+                return Ok(Events(polled.revents()));
+            }
             Err(error) => return Err(error.into()),
         }
     }

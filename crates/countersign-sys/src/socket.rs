@@ -3,9 +3,12 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, sockopt};
+
+use crate::readiness::{Interest, wait_for_events};
 
 /// Makes a TCP socket of the family of `like`, closed on exec. It does not wait, until
 /// [`start_connect`] has it do so.
@@ -68,21 +71,30 @@ pub fn listen(socket: OwnedFd, backlog: i32, taken: Exclusive) -> io::Result<Tcp
     Ok(TcpListener::from(socket))
 }
 
-/// Accepts a connection without waiting; the accepted socket blocks, and sends without delay.
+/// Has the connections that a listening socket accepts send without delay: Linux hands TCP_NODELAY
+/// down to them, which saves each of them the call.
+///
+/// # Errors
+///
+/// As setsockopt(2).
+pub fn accept_without_delay(listener: &TcpListener) -> io::Result<()> {
+    Ok(sockopt::set_tcp_nodelay(listener, true)?)
+}
+
+/// Accepts a connection without waiting; the accepted socket blocks.
 ///
 /// # Errors
 ///
 /// As accept(2); `WouldBlock` if there is none.
 pub fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let (stream, peer) = listener.accept()?;
-    stream.set_nodelay(true)?;
     // Once this connection is in TIME_WAIT it must not keep the next listener from the port.
     sockopt::set_socket_reuseaddr(&stream, true)?;
     Ok((stream, peer))
 }
 
-/// Starts to connect a socket of [`stream_socket`] and does not wait; writability says that it is
-/// over, [`connect_error`] how. From then on calls on the socket wait.
+/// Starts to connect a socket of [`stream_socket`] and does not wait; [`wait_connected`] says what
+/// came of it. From then on calls on the socket wait.
 ///
 /// # Errors
 ///
@@ -96,12 +108,15 @@ pub fn start_connect(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// Returns how a connection that was started came out, once the socket is writable.
+/// Waits until a connection that was started is made.
 ///
 /// # Errors
 ///
-/// What connect(2) would have said.
-pub fn connect_error(socket: BorrowedFd<'_>) -> io::Result<()> {
+/// What connect(2) would have said; `TimedOut` once the deadline is over.
+pub fn wait_connected(socket: BorrowedFd<'_>, deadline: Option<Instant>) -> io::Result<()> {
+    if wait_for_events(socket, Interest::Write, deadline)?.is_sound() {
+        return Ok(());
+    }
     Ok(sockopt::socket_error(socket)??)
 }
 
@@ -118,5 +133,39 @@ pub fn receive(socket: impl AsFd, into: &mut [u8], wait: bool) -> io::Result<usi
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+    use std::time::{Duration, Instant};
+
+    use super::{accept, accept_without_delay, start_connect, stream_socket, wait_connected};
+
+    fn connect(to: SocketAddr) -> io::Result<()> {
+        let socket = stream_socket(to)?;
+        start_connect(&socket, to)?;
+        wait_connected(socket.as_fd(), Instant::now().checked_add(Duration::from_secs(20)))
+    }
+
+    #[test]
+    fn accepted_connections_send_without_delay() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        accept_without_delay(&listener).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = accept(&listener).unwrap();
+        assert!(accepted.nodelay().unwrap());
+    }
+
+    #[test]
+    fn a_connection_is_made_or_says_why_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = listener.local_addr().unwrap();
+        connect(there).unwrap();
+        drop(listener);
+        assert_eq!(connect(there).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
     }
 }

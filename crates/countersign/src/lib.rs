@@ -38,6 +38,8 @@ pub use context::{Context, ContextBuilder};
 mod datagram;
 pub use datagram::{Received, UdpSocket};
 
+mod entropy;
+
 mod error;
 pub use error::Error;
 
@@ -55,6 +57,8 @@ pub use socket::Socket;
 
 mod stream;
 pub use stream::TcpStream;
+
+mod sync;
 
 #[cfg(feature = "tokio")]
 pub mod tokio;

@@ -1,6 +1,6 @@
 //! The staged socket: security, names, bind, connect or listen, in the order of SPEC 3 to 7.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream as Tcp};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -319,24 +319,24 @@ impl Socket {
         let limits = self.context.current().policy.limits();
         let tcp_deadline = self.connect_timeout.unwrap_or(limits.connect_timeout);
         let handshake_time = self.handshake_timeout.unwrap_or(limits.handshake_timeout);
+        let mut turns = 0;
         if let State::Connecting(descriptor, address, _) = &self.state {
             let address = *address;
             let deadline = if self.nonblocking { Duration::ZERO } else { tcp_deadline };
             // A time beyond all clocks is for ever.
             let deadline = Instant::now().checked_add(deadline);
-            let waited = wait(descriptor.as_fd(), Interest::Write, deadline);
-            let connected = match waited {
+            let connected = match countersign_sys::wait_connected(descriptor.as_fd(), deadline) {
                 Err(error) if self.nonblocking && error.kind() == io::ErrorKind::TimedOut => {
                     return Err(under_way());
                 }
-                Err(error) => Err(error),
-                Ok(()) => countersign_sys::connect_error(descriptor.as_fd()),
+                connected => connected,
             };
             let connected = connected.map_err(Error::io(format!("connect to {address}")));
             self.or_failed(connected)?;
             self.begin_handshake()?;
+            // Whom we have just greeted has not answered yet.
+            turns = TURNS;
         }
-        let mut turns = 0;
         loop {
             match &self.state {
                 State::Preparing(..) => self.continue_preparing(handshake_time)?,
@@ -517,9 +517,10 @@ impl Socket {
                     Some(service) if kerberos != KerberosUse::Off => {
                         let party = generation.kerberos.client(&service, credentials);
                         let (party, credential) = self.or_refused(address, party)?;
-                        if kerberos == KerberosUse::Require {
+                        if kerberos == KerberosUse::Require || credential.is_ready_for(&service) {
                             // There is no other way, so the tickets are looked for when they are
-                            // needed: one wait for another thread instead of two.
+                            // needed: one wait for another thread instead of two. Or they are at
+                            // hand.
                             let engine = Engine::client_offering(
                                 &generation.client,
                                 asked,
@@ -530,7 +531,8 @@ impl Socket {
                             let handshake = Handshake::new(socket, engine, cleartext);
                             return self.settle(handshake.with_party(party).advance(), address);
                         }
-                        let tickets = Task::start(move || credential.holder());
+                        let awaited = credential.awaits();
+                        let tickets = Task::start(awaited, move || credential.holder());
                         let tickets = tickets.map_err(Error::io("start a thread for Kerberos"));
                         let tickets = self.or_failed(tickets)?;
                         let started = Instant::now();
@@ -635,20 +637,17 @@ impl Socket {
         else {
             return Ok(());
         };
-        let deadline = if self.nonblocking {
-            Some(Instant::now())
-        } else {
-            handshake.deadline(time, self.context.current().policy.limits().insecure_after)
-        };
+        if self.nonblocking {
+            // It finds out by itself whether the socket is ready.
+            return self.settle(handshake.advance(), address);
+        }
+        let insecure_after = self.context.current().policy.limits().insecure_after;
+        let deadline = handshake.deadline(time, insecure_after);
         let waited = wait(handshake.socket().as_fd(), interest, deadline);
         // A peer that sends without end is always ready, and has no more time for that.
-        let is_over = !self.nonblocking && deadline.is_some_and(|until| until <= Instant::now());
+        let is_over = deadline.is_some_and(|until| until <= Instant::now());
         match waited {
             Ok(()) if !is_over => self.settle(handshake.advance(), address),
-            Err(_) if self.nonblocking => {
-                self.state = State::Handshaking(handshake, interest, address);
-                Err(under_way())
-            }
             _ => {
                 let error = HandshakeError::TimedOut { after: time };
                 self.settle(handshake.give_up(error), address)
@@ -668,7 +667,7 @@ impl Socket {
                 Ok(())
             }
             Advance::Work(handshake, work) => {
-                let task = Task::start(move || work.run());
+                let task = Task::perform(work);
                 let task =
                     self.or_failed(task.map_err(Error::io("start a thread for Kerberos")))?;
                 self.state = State::Working(handshake, task, address);
@@ -767,11 +766,19 @@ impl Read for Socket {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.connected()?.read(into)
     }
+
+    fn read_vectored(&mut self, slices: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.connected()?.read_vectored(slices)
+    }
 }
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.connected()?.write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.connected()?.write_vectored(slices)
     }
 
     fn flush(&mut self) -> io::Result<()> {

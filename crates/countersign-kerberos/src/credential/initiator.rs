@@ -1,28 +1,38 @@
 //! A client's credentials.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use countersign_core::KerberosFailure;
+use countersign_core::{KerberosFailure, ServiceName};
 use zeroize::Zeroizing;
 
 use super::DelegatedCredential;
+use super::ready::{FileOrigin, Origin, Ready, Shelf};
 use crate::diagnose::{At, diagnose};
-use crate::library::{Cache, Credential, Name, Usage};
-use crate::principal;
+use crate::library::{
+    Cache, Credential, ForService, Name, Usage, default_cache, host_realm, tickets_for,
+};
+use crate::{Awaited, principal};
 
 /// Where a client's credentials come from.
 ///
 /// Making one does not block and looks at nothing: they are acquired when they are needed, and
-/// again when they run out. A cache is looked at anew for every connection, so a `kinit` counts at
-/// once; what a keytab or a password brought is kept, in the memory of this process.
+/// again when they run out. Clones share what was acquired; nobody else does.
+///
+/// A ticket for a service is copied out of a cache in a file into the memory of this process, and
+/// the file is asked for every connection whether it is the same still (stat(2)), so `kinit` and
+/// `kdestroy` count at once. Tickets that are not there yet are asked for with the cache itself,
+/// which keeps them, as that of every other program. What a keytab or a password brought is kept
+/// in memory only.
 #[derive(Clone)]
 pub struct InitiatorCredential(Arc<Inner>);
 
 struct Inner {
     source: Source,
     held: Mutex<Option<Held>>,
+    shelf: Shelf,
 }
 
 enum Source {
@@ -38,7 +48,9 @@ enum Source {
 pub(crate) struct Held {
     credential: Arc<Credential>,
     /// Where their tickets are, if that is ours to remove. It goes after the credential.
-    _cache: Option<Arc<Cache>>,
+    cache: Option<Arc<Cache>>,
+    /// Of which these are a part, if they are.
+    whole: Option<Arc<Credential>>,
     /// When to acquire them anew.
     until: Option<Instant>,
 }
@@ -127,10 +139,127 @@ impl InitiatorCredential {
         Ok(held)
     }
 
+    /// Returns whether there are tickets for a service with which it can be asked at once, without
+    /// a file, a KDC or another thread. Never blocks.
+    pub fn is_ready_for(&self, asked: &ServiceName) -> bool {
+        self.ready(asked).is_some()
+    }
+
+    /// Returns whom [`Self::holder`] may have to wait for.
+    pub fn awaits(&self) -> Awaited {
+        match self.principal() {
+            Some(principal) => Awaited::kdc(realm_of(principal), ""),
+            None => self.awaits_files(),
+        }
+    }
+
+    /// Returns whom [`Self::look`] may have to wait for.
+    pub(crate) fn awaits_files(&self) -> Awaited {
+        Awaited::files(&self.place())
+    }
+
+    /// Returns whom a request to a KDC may have to wait for; `owner` is whose tickets these are,
+    /// and `realm` that of the service, as far as they are known.
+    pub(crate) fn awaits_kdc(&self, owner: Option<&str>, realm: &str) -> Awaited {
+        match owner.or_else(|| self.principal()) {
+            Some(owner) => Awaited::kdc(realm_of(owner), realm),
+            None => Awaited::kdc(&self.place(), realm),
+        }
+    }
+
+    /// Returns tickets for a service that are at hand. Never blocks.
+    pub(crate) fn ready(&self, asked: &ServiceName) -> Option<Ready> {
+        self.0.shelf.take(&asked.to_string())
+    }
+
+    /// Returns whether [`Self::look`] may find something.
+    pub(crate) fn can_look(&self) -> bool {
+        match &self.0.source {
+            Source::Ambient => true,
+            Source::Cache(name) => file_of(name).is_some(),
+            Source::ClientKeytab { .. } | Source::Delegated(_) | Source::Password { .. } => false,
+        }
+    }
+
+    /// Looks for tickets for a service where they are kept, and keeps them at hand. Reads files,
+    /// and asks no KDC.
+    pub(crate) fn look(&self, asked: &ServiceName) -> Option<Looked> {
+        let mut origin = FileOrigin::begin(matches!(self.0.source, Source::Ambient));
+        let path = match &self.0.source {
+            Source::Ambient => file_of(&default_cache().ok()?)?.to_owned(),
+            Source::Cache(name) => file_of(name)?.to_owned(),
+            Source::ClientKeytab { .. } | Source::Delegated(_) | Source::Password { .. } => {
+                return None;
+            }
+        };
+        origin.found(PathBuf::from(&path));
+        let found =
+            tickets_for(&format!("FILE:{path}"), |owner| service_of(asked, owner).ok()).ok()??;
+        let looked = Looked {
+            realm: principal::realm(&found.service).unwrap_or_default().to_owned(),
+            owner: found.owner.clone(),
+            // Else what was read may be half of one cache and half of another.
+            ready: match origin.is_same() {
+                true => self.keep(asked, found, Origin::File(origin), None),
+                false => None,
+            },
+        };
+        Some(looked)
+    }
+
+    /// Keeps the tickets for a service at hand that are in a memory of ours.
+    pub(crate) fn keep_held(&self, asked: &ServiceName, held: &Held) {
+        let (Source::ClientKeytab { .. }, Some(cache)) = (&self.0.source, &held.cache) else {
+            return;
+        };
+        let service = |owner: &str| service_of(asked, owner).ok();
+        if let Ok(Some(found)) = tickets_for(cache.name(), service) {
+            let _ = self.keep(asked, found, Origin::Memory, Some(Arc::clone(&held.credential)));
+        }
+    }
+
+    fn keep(
+        &self,
+        asked: &ServiceName,
+        found: ForService,
+        origin: Origin,
+        whole: Option<Arc<Credential>>,
+    ) -> Option<Ready> {
+        let ForService { owner, service, tickets } = found;
+        let tickets = tickets?;
+        // A client keytab of the host would be used to get others.
+        let store = [(c"ccache", tickets.name()), (c"client_keytab", NO_KEYTAB)];
+        let credential = Credential::acquire(None, Usage::Initiate, &store).ok()?;
+        let (_, seconds) = credential.inquire().ok()?;
+        let good = Duration::from_secs(u64::from(seconds.unwrap_or(u32::MAX)));
+        let held = Held {
+            credential: Arc::new(credential),
+            cache: Some(Arc::new(tickets)),
+            whole,
+            until: None,
+        };
+        let target = Arc::new(Name::of_mechanism(&service).ok()?);
+        let ready = Ready { owner, service, target, held };
+        let good = good.checked_sub(MARGIN)?;
+        self.0.shelf.keep(asked.to_string(), ready.clone(), origin, good);
+        Some(ready)
+    }
+
+    /// Returns the principal that these are to be acquired for, if that is known beforehand.
+    fn principal(&self) -> Option<&str> {
+        match &self.0.source {
+            Source::ClientKeytab { principal, .. } | Source::Password { principal, .. } => {
+                Some(principal)
+            }
+            Source::Ambient | Source::Cache(_) | Source::Delegated(_) => None,
+        }
+    }
+
     /// Makes the next who needs them acquire them anew, if these are still the ones that are held.
     pub(crate) fn forget(&self, stale: &Held) {
-        let is_it = |held: &mut Held| Arc::ptr_eq(&held.credential, &stale.credential);
-        self.lock().take_if(is_it);
+        self.0.shelf.forget(stale);
+        let gone = self.lock().take_if(|held| held.is(stale));
+        drop(gone);
     }
 
     /// Returns where these come from, in words.
@@ -176,7 +305,7 @@ impl InitiatorCredential {
     }
 
     fn of(source: Source) -> Self {
-        Self(Arc::new(Inner { source, held: Mutex::new(None) }))
+        Self(Arc::new(Inner { source, held: Mutex::new(None), shelf: Shelf::default() }))
     }
 }
 
@@ -192,7 +321,7 @@ impl Held {
     }
 
     fn shared(credential: Arc<Credential>) -> Self {
-        Self { credential, _cache: None, until: None }
+        Self { credential, cache: None, whole: None, until: None }
     }
 
     fn to_keep(
@@ -203,11 +332,18 @@ impl Held {
         let (_, seconds) = credential.inquire()?;
         let good = seconds.map_or(MARGIN * 2, |seconds| Duration::from_secs(u64::from(seconds)));
         let until = good.checked_sub(MARGIN).map(|good| now + good);
-        Ok(Self { credential: Arc::new(credential), _cache: cache.map(Arc::new), until })
+        let (credential, cache) = (Arc::new(credential), cache.map(Arc::new));
+        Ok(Self { credential, cache, whole: None, until })
     }
 
     pub(crate) fn credential(&self) -> &Credential {
         &self.credential
+    }
+
+    /// Returns whether these are the same, or parts of the same.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let whole = |held: &Self| Arc::as_ptr(held.whole.as_ref().unwrap_or(&held.credential));
+        whole(self) == whole(other)
     }
 
     /// Returns whose they are; `place` is where they come from.
@@ -226,10 +362,70 @@ impl Held {
     }
 }
 
+/// What was found where tickets are kept.
+#[derive(Debug)]
+pub(crate) struct Looked {
+    /// Whose tickets they are.
+    pub(crate) owner: String,
+    /// The realm of the service.
+    pub(crate) realm: String,
+    /// Those for the service, if there are some.
+    pub(crate) ready: Option<Ready>,
+}
+
+/// A keytab with nothing in it.
+const NO_KEYTAB: &str = "MEMORY:countersign-nothing";
+
+/// Returns the path of a cache that is a file (krb5-config(1), "FILE" and no type at all).
+fn file_of(name: &str) -> Option<&str> {
+    match name.split_once(':') {
+        None => Some(name),
+        Some(("FILE", path)) => Some(path),
+        // A colon may also be part of a path.
+        Some(_) if Path::new(name).is_absolute() => Some(name),
+        Some(_) => None,
+    }
+}
+
+/// Returns the principal of the service that is asked for: in the realm that the name states, else
+/// the host's by the administrator's rules, else this host's own, else the client's. DNS is not
+/// asked.
+pub(crate) fn service_of(asked: &ServiceName, owner: &str) -> Result<String, KerberosFailure> {
+    let realm = match asked.realm() {
+        Some(realm) => realm.to_owned(),
+        None => match host_realm(&asked.host().to_string())? {
+            Some(realm) => realm,
+            None => realm_of(owner).to_owned(),
+        },
+    };
+    Ok(principal::of_service(asked, &realm))
+}
+
+/// Returns the realm of a principal that may state none, which is that of the host.
+fn realm_of(principal: &str) -> &str {
+    principal::realm(principal).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::InitiatorCredential;
+    use super::{InitiatorCredential, file_of};
     use zeroize::Zeroizing;
+
+    #[test]
+    fn caches_in_files_are_told_from_others() {
+        for (name, path) in [
+            ("FILE:/tmp/krb5cc_0", Some("/tmp/krb5cc_0")),
+            ("/tmp/krb5cc_0", Some("/tmp/krb5cc_0")),
+            ("/tmp/a:b", Some("/tmp/a:b")),
+            ("tickets", Some("tickets")),
+            ("KCM:0", None),
+            ("KEYRING:persistent:0", None),
+            ("DIR::/tmp/cc/tkt", None),
+            ("MEMORY:x", None),
+        ] {
+            assert_eq!(file_of(name), path, "{name}");
+        }
+    }
 
     #[test]
     fn a_user_is_one_of_a_realm() {

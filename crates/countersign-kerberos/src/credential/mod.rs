@@ -8,5 +8,10 @@ mod delegated;
 pub use delegated::DelegatedCredential;
 
 mod initiator;
-pub(crate) use initiator::Held;
+pub(crate) use initiator::{Held, service_of};
 pub use initiator::{Holder, InitiatorCredential};
+
+mod ready;
+pub(crate) use ready::Ready;
+
+mod stamp;

@@ -84,6 +84,36 @@ pub(super) struct KeytabEntry {
     pub(super) key: *mut u8,
 }
 
+/// `krb5_data`.
+#[repr(C)]
+#[derive(Debug)]
+pub(super) struct Data {
+    pub(super) magic: i32,
+    pub(super) length: c_uint,
+    pub(super) data: *mut c_char,
+}
+
+/// `krb5_creds` with its `krb5_keyblock`: a ticket and its session key.
+#[repr(C)]
+#[derive(Debug)]
+pub(super) struct Creds {
+    pub(super) magic: i32,
+    pub(super) client: Handle,
+    pub(super) server: Handle,
+    pub(super) key_magic: i32,
+    pub(super) encryption: i32,
+    pub(super) key_length: c_uint,
+    pub(super) key: *mut u8,
+    /// Of the authentication, begin, end, and the end of renewals.
+    pub(super) times: [i32; 4],
+    pub(super) is_session_key: c_uint,
+    pub(super) flags: i32,
+    pub(super) addresses: Handle,
+    pub(super) ticket: Data,
+    pub(super) second_ticket: Data,
+    pub(super) authdata: Handle,
+}
+
 impl Buffer {
     pub(super) const EMPTY: Self = Self { length: 0, value: ptr::null_mut() };
 
@@ -111,6 +141,29 @@ impl KeytabEntry {
         encryption: 0,
         key_length: 0,
         key: ptr::null_mut(),
+    };
+}
+
+impl Data {
+    const EMPTY: Self = Self { magic: 0, length: 0, data: ptr::null_mut() };
+}
+
+impl Creds {
+    pub(super) const EMPTY: Self = Self {
+        magic: 0,
+        client: ptr::null_mut(),
+        server: ptr::null_mut(),
+        key_magic: 0,
+        encryption: 0,
+        key_length: 0,
+        key: ptr::null_mut(),
+        times: [0; 4],
+        is_session_key: 0,
+        flags: 0,
+        addresses: ptr::null_mut(),
+        ticket: Data::EMPTY,
+        second_ticket: Data::EMPTY,
+        authdata: ptr::null_mut(),
     };
 }
 
@@ -184,6 +237,7 @@ functions! {
             *mut Om, Handle, *const Buffer, Om, *const OidSet, c_int, *mut Handle,
             *mut *mut OidSet, *mut Om,
         ) -> Om;
+        fn gss_canonicalize_name(*mut Om, Handle, Oid, *mut Handle) -> Om;
         fn gss_delete_sec_context(*mut Om, *mut Handle, *mut Buffer) -> Om;
         fn gss_display_name(*mut Om, Handle, *mut Buffer, *mut Oid) -> Om;
         fn gss_display_status(*mut Om, Om, c_int, Oid, *mut Om, *mut Buffer) -> Om;
@@ -218,20 +272,32 @@ functions! {
 functions! {
     /// libkrb5: what GSS-API has no words for. It comes with libgssapi_krb5.
     Krb5 from "libkrb5.so.3" {
+        fn krb5_cc_close(Handle, Handle) -> i32;
+        fn krb5_cc_default_name(Handle) -> *const c_char;
         fn krb5_cc_destroy(Handle, Handle) -> i32;
+        fn krb5_cc_end_seq_get(Handle, Handle, *mut Handle) -> i32;
+        fn krb5_cc_get_principal(Handle, Handle, *mut Handle) -> i32;
+        fn krb5_cc_initialize(Handle, Handle, Handle) -> i32;
+        fn krb5_cc_next_cred(Handle, Handle, *mut Handle, *mut Creds) -> i32;
         fn krb5_cc_resolve(Handle, *const c_char, *mut Handle) -> i32;
+        fn krb5_cc_start_seq_get(Handle, Handle, *mut Handle) -> i32;
+        fn krb5_cc_store_cred(Handle, Handle, *const Creds) -> i32;
         fn krb5_enctype_to_name(i32, c_int, *mut c_char, usize) -> i32;
         fn krb5_free_context(Handle);
+        fn krb5_free_cred_contents(Handle, *mut Creds);
         fn krb5_free_default_realm(Handle, *mut c_char);
         fn krb5_free_error_message(Handle, *const c_char);
         fn krb5_free_host_realm(Handle, *const *mut c_char) -> i32;
         fn krb5_free_keytab_entry_contents(Handle, *mut KeytabEntry) -> i32;
+        fn krb5_free_principal(Handle, Handle);
         fn krb5_free_unparsed_name(Handle, *mut c_char);
         fn krb5_get_default_realm(Handle, *mut *mut c_char) -> i32;
         fn krb5_get_error_message(Handle, i32) -> *const c_char;
         fn krb5_get_host_realm(Handle, *const c_char, *mut *mut *mut c_char) -> i32;
         fn krb5_get_profile(Handle, *mut Handle) -> i32;
+        fn krb5_get_time_offsets(Handle, *mut i32, *mut i32) -> i32;
         fn krb5_init_context(*mut Handle) -> i32;
+        fn krb5_is_config_principal(Handle, Handle) -> c_uint;
         fn krb5_kt_add_entry(Handle, Handle, *mut KeytabEntry) -> i32;
         fn krb5_kt_close(Handle, Handle) -> i32;
         fn krb5_kt_default_name(Handle, *mut c_char, c_int) -> i32;
@@ -240,11 +306,65 @@ functions! {
         fn krb5_kt_remove_entry(Handle, Handle, *mut KeytabEntry) -> i32;
         fn krb5_kt_resolve(Handle, *const c_char, *mut Handle) -> i32;
         fn krb5_kt_start_seq_get(Handle, Handle, *mut Handle) -> i32;
+        fn krb5_parse_name(Handle, *const c_char, *mut Handle) -> i32;
+        fn krb5_principal_compare(Handle, Handle, Handle) -> c_uint;
         fn krb5_unparse_name(Handle, Handle, *mut *mut c_char) -> i32;
         fn profile_get_string(
             Handle, *const c_char, *const c_char, *const c_char, *const c_char, *mut *mut c_char,
         ) -> c_long;
         fn profile_release(Handle);
         fn profile_release_string(*mut c_char);
+    }
+}
+
+/// `krb5_enc_data`.
+#[cfg(test)]
+#[repr(C)]
+#[derive(Debug)]
+pub(super) struct EncData {
+    magic: i32,
+    encryption: i32,
+    version: c_uint,
+    pub(super) data: Data,
+}
+
+#[cfg(test)]
+impl EncData {
+    /// Lends bytes that are sealed, or room for some.
+    pub(super) fn of(encryption: i32, bytes: &mut [u8]) -> Self {
+        Self { magic: 0, encryption, version: 0, data: Data::of(bytes) }
+    }
+}
+
+#[cfg(test)]
+impl Data {
+    pub(super) fn of(bytes: &mut [u8]) -> Self {
+        let length = c_uint::try_from(bytes.len()).expect("a ticket is short");
+        Self { magic: 0, length, data: bytes.as_mut_ptr().cast() }
+    }
+}
+
+#[cfg(test)]
+functions! {
+    /// libk5crypto: seals and opens with a key.
+    Crypto from "libk5crypto.so.3" {
+        fn krb5_c_decrypt(Handle, Handle, i32, *const Data, *const EncData, *mut Data) -> i32;
+        fn krb5_c_encrypt(Handle, Handle, i32, *const Data, *const Data, *mut EncData) -> i32;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::{offset_of, size_of};
+
+    use super::{Creds, KeytabEntry};
+
+    /// As `krb5.h` lays them out on 64-bit Linux.
+    #[test]
+    fn structures_are_where_the_library_looks_for_them() {
+        assert_eq!((size_of::<KeytabEntry>(), offset_of!(KeytabEntry, key)), (48, 40));
+        assert_eq!((size_of::<Creds>(), offset_of!(Creds, key)), (120, 40));
+        assert_eq!((offset_of!(Creds, times), offset_of!(Creds, is_session_key)), (48, 64));
+        assert_eq!((offset_of!(Creds, ticket), offset_of!(Creds, authdata)), (80, 112));
     }
 }

@@ -5,6 +5,7 @@
 
 use std::ffi::{CStr, CString, c_int};
 use std::fmt;
+use std::ops::Deref;
 use std::ptr;
 use std::slice;
 
@@ -14,6 +15,7 @@ use super::ffi::{
     ACCEPT, Buffer, ChannelBindings, Gss, Handle, INDEFINITE, INITIATE, KeyValue, KeyValueSet,
     MECH_KRB5, NT_PRINCIPAL, Oid, OidDesc, OidSet, Om, STATUS_OF_GSS, STATUS_OF_MECHANISM,
 };
+use super::session::Settings;
 use super::status::plain;
 use super::{Call, Status};
 
@@ -75,6 +77,21 @@ impl Name {
         name.ok_or_else(|| Status::nonsense("a name was made of nothing").into())
     }
 
+    /// Reads a principal for the mechanism, once for all calls: one that was read by
+    /// [`Self::principal`] is read anew in each.
+    pub(crate) fn of_mechanism(text: &str) -> Result<Self, Call> {
+        let (gss, name) = (Gss::get()?, Self::principal(text)?);
+        let mut krb5 = OidDesc::of(MECH_KRB5);
+        let (mut minor, mut made) = (0, ptr::null_mut());
+        // SAFETY: the name is alive and copied, the mechanism is only read, and the copy becomes
+        // ours.
+        let major =
+            unsafe { (gss.gss_canonicalize_name)(&mut minor, name.0, &mut krb5, &mut made) };
+        let made = Self::of(made);
+        check(gss, major, minor)?;
+        made.ok_or_else(|| Status::nonsense("a name was made of nothing").into())
+    }
+
     /// Returns it as Kerberos writes it, special characters escaped.
     pub(crate) fn text(&self) -> Result<String, Call> {
         let gss = Gss::get()?;
@@ -103,9 +120,8 @@ impl Name {
         text.map(Some).map_err(|_| Status::nonsense("an account is not UTF-8").into())
     }
 
-    /// Returns what a third party states about it under this attribute, if it is proved that it
-    /// does (RFC 6680 section 7.5).
-    pub(crate) fn attribute(&self, attribute: &str) -> Result<Option<Vec<u8>>, Call> {
+    /// Returns what is stated about it under this attribute (RFC 6680 section 7.5).
+    pub(crate) fn attribute(&self, attribute: &str) -> Result<Option<Attribute>, Call> {
         let gss = Gss::get()?;
         let attribute = Buffer::of(attribute.as_bytes());
         let (mut minor, mut authenticated, mut complete, mut more) = (0, 0, 0, -1);
@@ -130,7 +146,7 @@ impl Name {
             return Ok(None);
         }
         check(gss, major, minor)?;
-        Ok((authenticated != 0).then_some(value))
+        Ok(Some(Attribute { value, is_authenticated: authenticated != 0 }))
     }
 
     fn of(handle: Handle) -> Option<Self> {
@@ -150,6 +166,15 @@ impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text().unwrap_or_else(|_| "a name".to_owned()))
     }
+}
+
+/// What somebody states about a principal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Attribute {
+    pub(crate) value: Vec<u8>,
+    /// Whether a third party that we believe has signed it. Whoever has the key of the service can
+    /// make a ticket with an attribute that nobody has.
+    pub(crate) is_authenticated: bool,
 }
 
 /// What a credential is for.
@@ -332,11 +357,25 @@ pub(crate) struct Accepted {
     pub(crate) delegated: Option<Credential>,
 }
 
-/// What is true of a complete context.
+/// What is true of a complete context, and who its two ends are.
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) initiator: Name,
     pub(crate) acceptor: Name,
+    established: Established,
+}
+
+impl Deref for Facts {
+    type Target = Established;
+
+    fn deref(&self) -> &Established {
+        &self.established
+    }
+}
+
+/// What is true of a complete context.
+#[derive(Debug)]
+pub(crate) struct Established {
     /// Seconds of validity that are left; `None` is for ever.
     pub(crate) seconds: Option<u32>,
     /// The object identifier of the mechanism, in DER without its head.
@@ -344,7 +383,7 @@ pub(crate) struct Facts {
     pub(crate) flags: Flags,
 }
 
-impl Facts {
+impl Established {
     pub(crate) fn is_krb5(&self) -> bool {
         self.mechanism == MECH_KRB5
     }
@@ -369,6 +408,7 @@ unsafe impl Send for Context {}
 impl Context {
     /// A context in which nothing has happened.
     pub(crate) fn new() -> Self {
+        Settings::keep();
         Self { handle: ptr::null_mut(), flags: Flags::default() }
     }
 
@@ -459,18 +499,39 @@ impl Context {
 
     /// Returns what is true of it, once it is complete.
     pub(crate) fn inquire(&self) -> Result<Facts, Call> {
-        let gss = Gss::get()?;
         let (mut initiator, mut acceptor) = (ptr::null_mut(), ptr::null_mut());
+        let asked = self.ask(Some(&mut initiator), Some(&mut acceptor));
+        let (initiator, acceptor) = (Name::of(initiator), Name::of(acceptor));
+        let established = asked?;
+        let (Some(initiator), Some(acceptor)) = (initiator, acceptor) else {
+            return Err(Status::nonsense("a context without two names").into());
+        };
+        Ok(Facts { initiator, acceptor, established })
+    }
+
+    /// Returns the same, but for the names: the library takes long to make those.
+    pub(crate) fn inquire_without_names(&self) -> Result<Established, Call> {
+        self.ask(None, None)
+    }
+
+    /// Asks; names that are wanted become the caller's.
+    fn ask(
+        &self,
+        initiator: Option<&mut Handle>,
+        acceptor: Option<&mut Handle>,
+    ) -> Result<Established, Call> {
+        let gss = Gss::get()?;
         let mut mechanism: Oid = ptr::null_mut();
         let (mut minor, mut seconds, mut flags, mut open) = (0, 0, 0, 0);
-        // SAFETY: the context is alive or null, which is an error; the names become ours; the
-        // identifier stays the library's, and what is not wanted may be null.
+        // SAFETY: the context is alive or null, which is an error; the names are to be written to
+        // places of the caller's, or are null and not wanted; the identifier stays the library's,
+        // and what else is not wanted may be null.
         let major = unsafe {
             (gss.gss_inquire_context)(
                 &mut minor,
                 self.handle,
-                &mut initiator,
-                &mut acceptor,
+                initiator.map_or(ptr::null_mut(), ptr::from_mut),
+                acceptor.map_or(ptr::null_mut(), ptr::from_mut),
                 &mut seconds,
                 &mut mechanism,
                 &mut flags,
@@ -478,14 +539,11 @@ impl Context {
                 &mut open,
             )
         };
-        let (initiator, acceptor) = (Name::of(initiator), Name::of(acceptor));
         check(gss, major, minor)?;
-        let (Some(initiator), Some(acceptor), true) = (initiator, acceptor, open != 0) else {
-            return Err(Status::nonsense("a context without two names").into());
-        };
-        Ok(Facts {
-            initiator,
-            acceptor,
+        if open == 0 {
+            return Err(Status::nonsense("a context that is not complete").into());
+        }
+        Ok(Established {
             seconds: (seconds != INDEFINITE).then_some(seconds),
             mechanism: identifier(mechanism),
             // The channel's flag is told to the acceptor's step only.

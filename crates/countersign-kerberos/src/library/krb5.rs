@@ -2,16 +2,16 @@
 
 #![expect(unsafe_code, reason = "calls the C functions of ffi.rs")]
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString};
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ptr;
-use std::sync::{Mutex, PoisonError};
 
 use countersign_core::KerberosFailure;
 
 use super::Status;
-use super::ffi::{Handle, KeytabEntry, Krb5};
+use super::ffi::{Handle, KeytabEntry};
+use super::session::{Numbers, Session, Words, copy};
 use super::status::plain;
 
 /// A key in a keytab, without the key.
@@ -25,9 +25,6 @@ pub struct KeytabKey {
     /// What it encrypts with, such as `aes256-cts-hmac-sha1-96`.
     pub encryption: String,
 }
-
-/// Why libkrb5 did not do what it was asked, in its words.
-pub(crate) type Words = String;
 
 /// Returns the name of the keytab that this host's services use (`KRB5_KTNAME`, `krb5.conf`).
 pub(crate) fn default_keytab() -> Result<String, KerberosFailure> {
@@ -192,90 +189,9 @@ impl fmt::Debug for MemoryKeytab {
     }
 }
 
-/// Numbers of this process' keytabs and caches in memory.
-struct Numbers {
-    next: u32,
-    free: Vec<u32>,
-}
-
-impl Numbers {
-    fn with<T>(act: impl FnOnce(&mut Self) -> T) -> T {
-        static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { next: 0, free: Vec::new() });
-        act(&mut NUMBERS.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn take() -> u32 {
-        Self::with(|numbers| {
-            numbers.free.pop().unwrap_or_else(|| {
-                numbers.next += 1;
-                numbers.next
-            })
-        })
-    }
-
-    fn give_back(number: u32) {
-        Self::with(|numbers| numbers.free.push(number));
-    }
-}
-
-/// A credential cache in the memory of this process, destroyed when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Cache {
-    number: u32,
-    name: String,
-}
-
-impl Cache {
-    /// Names a cache that nobody else has.
-    pub(crate) fn new() -> Self {
-        let number = Numbers::take();
-        Self { number, name: format!("MEMORY:countersign-cache-{number}") }
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-}
-
-impl Drop for Cache {
-    fn drop(&mut self) {
-        let (Ok(krb5), Ok(name)) = (Session::open(), CString::new(self.name.as_str())) else {
-            return;
-        };
-        let mut cache = ptr::null_mut();
-        // SAFETY: the context is alive, the name is only read, and the cache becomes ours.
-        let code = unsafe { (krb5.table.krb5_cc_resolve)(krb5.context, name.as_ptr(), &mut cache) };
-        if code == 0 && !cache.is_null() {
-            // SAFETY: the cache is alive, and nobody has it after this. That there was nothing in
-            // it is no failure.
-            unsafe { (krb5.table.krb5_cc_destroy)(krb5.context, cache) };
-            Numbers::give_back(self.number);
-        }
-    }
-}
-
-/// A context of the library, which is made for each use: it belongs to one thread at a time.
-struct Session {
-    table: &'static Krb5,
-    context: Handle,
-}
-
 impl Session {
-    fn open() -> Result<Self, KerberosFailure> {
-        let table = Krb5::get()?;
-        let mut context = ptr::null_mut();
-        // SAFETY: the context is written to the pointer, and becomes ours.
-        let code = unsafe { (table.krb5_init_context)(&mut context) };
-        let krb5 = Self { table, context };
-        match krb5.check(code) {
-            Ok(()) if !context.is_null() => Ok(krb5),
-            Ok(()) => Err(KerberosFailure::Other { text: "no context was made".to_owned() }),
-            Err(text) => Err(KerberosFailure::Other { text }),
-        }
-    }
-
     /// Calls `each` for every key in a keytab. What it is lent is alive until it returns.
-    fn each_key(
+    pub(super) fn each_key(
         &self,
         name: &str,
         each: &mut dyn FnMut(KeytabKey, *mut KeytabEntry) -> Result<(), Words>,
@@ -332,16 +248,8 @@ impl Session {
     }
 
     fn describe(&self, entry: &KeytabEntry) -> Result<KeytabKey, Words> {
-        let mut text = ptr::null_mut();
-        // SAFETY: context and principal are alive, and the text becomes ours to give back.
-        let code =
-            unsafe { (self.table.krb5_unparse_name)(self.context, entry.principal, &mut text) };
-        self.check(code)?;
-        let principal = copy(text);
-        // SAFETY: the library made it, and nobody uses it after this.
-        unsafe { (self.table.krb5_free_unparsed_name)(self.context, text) };
         Ok(KeytabKey {
-            principal: principal.ok_or("a principal is not UTF-8")?,
+            principal: self.unparse(entry.principal)?,
             version: entry.version,
             encryption: self.encryption(entry.encryption),
         })
@@ -364,31 +272,6 @@ impl Session {
     fn release(&self, mut entry: KeytabEntry) {
         // SAFETY: the library filled it, and nobody uses it after this.
         unsafe { (self.table.krb5_free_keytab_entry_contents)(self.context, &mut entry) };
-    }
-
-    fn check(&self, code: i32) -> Result<(), Words> {
-        if code == 0 {
-            return Ok(());
-        }
-        // SAFETY: the context is alive or null, which is allowed; the text is ours to give back.
-        let text = unsafe { (self.table.krb5_get_error_message)(self.context, code) };
-        if text.is_null() {
-            return Err(format!("error {code}"));
-        }
-        // SAFETY: it is a C string until it is given back, below.
-        let words = plain(unsafe { CStr::from_ptr(text) }.to_bytes());
-        // SAFETY: the library made it, and nobody uses it after this.
-        unsafe { (self.table.krb5_free_error_message)(self.context, text) };
-        Err(words)
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        if !self.context.is_null() {
-            // SAFETY: the context is alive, and nobody has it after this.
-            unsafe { (self.table.krb5_free_context)(self.context) };
-        }
     }
 }
 
@@ -460,14 +343,4 @@ impl Drop for Walk<'_> {
             (krb5.table.krb5_kt_end_seq_get)(krb5.context, self.keytab.handle, &mut self.cursor)
         };
     }
-}
-
-/// Copies a C string of the library, if it is one and UTF-8.
-fn copy(text: *const c_char) -> Option<String> {
-    if text.is_null() {
-        return None;
-    }
-    // SAFETY: the caller got it from the library, which ends its strings with a NUL.
-    let text = unsafe { CStr::from_ptr(text) };
-    text.to_str().ok().map(str::to_owned)
 }

@@ -3,13 +3,23 @@
 mod ffi;
 
 mod gss;
-pub(crate) use gss::{Context, Credential, Facts, Flags, Name, Usage, is_present};
+pub(crate) use gss::{Attribute, Context, Credential, Facts, Flags, Name, Usage, is_present};
+
+mod session;
+
+mod ccache;
+pub(crate) use ccache::{Cache, ForService, default_cache, tickets_for};
 
 mod krb5;
 pub use krb5::KeytabKey;
 pub(crate) use krb5::{
-    Cache, MemoryKeytab, default_keytab, default_realm, host_realm, meaning, read_keytab, setting,
+    MemoryKeytab, default_keytab, default_realm, host_realm, meaning, read_keytab, setting,
 };
 
 mod status;
 pub(crate) use status::{Call, Status};
+
+#[cfg(test)]
+mod forgery;
+#[cfg(test)]
+pub(crate) use forgery::forge;

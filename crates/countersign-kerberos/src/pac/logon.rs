@@ -126,4 +126,4 @@ fn follow<T>(pointer: Pointer, read: impl FnOnce() -> Option<T>) -> Option<Optio
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -18,7 +18,11 @@ mod names;
 
 mod credentials;
 
+mod at_hand;
+
 mod proxy;
+
+mod files;
 
 mod load;
 

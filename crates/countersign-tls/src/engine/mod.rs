@@ -13,7 +13,7 @@ pub use proof::{ProofBinding, Proven};
 mod resume;
 use resume::{Resuming, shown};
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -31,6 +31,7 @@ use crate::error::{alert_for, from_rustls};
 use crate::exporter::ExporterSecret;
 use crate::handshake::Handshake;
 use crate::link::{Link, alert_in_clear};
+use crate::record::Pieces;
 use crate::resumption::Session;
 use crate::scope::{self, Answer, Outcome, Question};
 
@@ -60,8 +61,8 @@ pub struct Engine {
     /// Bytes of the wire that have arrived and are not used; after the handshake, at most what
     /// arrived with the last of it.
     incoming: Vec<u8>,
-    /// What protects the connection, from the end of the handshake on.
-    protection: Option<Evidence>,
+    /// What protects the connection, from the end of the handshake on until the evidence is out.
+    protection: Option<Box<Evidence>>,
     /// What the peer showed in the handshake, to be judged anew.
     chain: Arc<[CertificateDer<'static>]>,
     /// What a proof inside the connection has proved.
@@ -430,8 +431,17 @@ impl Engine {
     fn secured(&mut self, evidence: Box<Evidence>) -> Output {
         self.phase = Phase::Secured;
         self.is_evidence_out = true;
-        self.first_bytes = Vec::new();
+        self.forget_handshake();
         Output::Secured(evidence)
+    }
+
+    /// Gives back what only the handshake needed: ten thousand quiet connections would keep it.
+    fn forget_handshake(&mut self) {
+        (self.protection, self.answer, self.deferred) = (None, None, None);
+        (self.exporter, self.choice) = (None, None);
+        self.first_bytes = Vec::new();
+        self.incoming.shrink_to_fit();
+        self.opened.shrink_to_fit();
     }
 
     fn is_tls_done(&self) -> bool {
@@ -440,7 +450,7 @@ impl Engine {
 
     /// Takes down what rustls knows, and takes over the records.
     fn leave_tls(&mut self, now: Timestamp) -> Result<After, HandshakeError> {
-        self.protection = Some(self.describe_protection(now)?);
+        self.protection = Some(Box::new(self.describe_protection(now)?));
         let chain = self.link.common().and_then(|common| common.peer_certificates());
         self.chain = match &self.answer {
             Some(answer) => Arc::clone(answer.chain.certificates()),
@@ -501,6 +511,23 @@ impl Engine {
         let taken = self.link.seal(plain.get(..room).unwrap_or_default());
         self.tls12_records -= taken.div_ceil(RECORD) as u64;
         taken
+    }
+
+    /// As [`Self::seal`], of plaintext that lies in several slices; it fills records across them.
+    pub fn seal_vectored(&mut self, plain: &[IoSlice<'_>]) -> usize {
+        match (&mut self.link, &self.phase) {
+            (Link::Records(records), Phase::Secured) => {
+                let taken = records.seal_pieces(Pieces::of(plain));
+                if taken == 0 {
+                    self.note_record_failure();
+                }
+                taken
+            }
+            _ => {
+                let first = plain.iter().find(|slice| !slice.is_empty());
+                first.map_or(0, |slice| self.seal(slice))
+            }
+        }
     }
 
     /// Writes what waits for the peer, as much as `wire` takes in one call.
@@ -660,7 +687,7 @@ impl Engine {
     /// Returns what protects the connection, with no name proved yet.
     fn protection(&self) -> Result<Evidence, HandshakeError> {
         let missing = || HandshakeError::OurSide { what: "no handshake that is done".to_owned() };
-        self.protection.clone().ok_or_else(missing)
+        self.protection.as_deref().cloned().ok_or_else(missing)
     }
 
     /// Describes the protection, with no name proved yet.

@@ -15,12 +15,14 @@ impl Engine {
     pub fn open(&mut self, into: &mut [u8]) -> Result<Opened, HandshakeError> {
         // There are no bytes but those that came then.
         let now = self.heard;
-        self.open_from(&mut [], into, now).map(|(_, opened)| opened)
+        self.open_from(&mut [], into, || now).map(|(_, opened)| opened)
     }
 
     /// Hands out plaintext straight from `wire`, and returns how many bytes of that were used. They
     /// must be taken off its front, and the rest must be there at the next call as this one left
-    /// it: opened, perhaps, where it did not fit.
+    /// it: opened, perhaps, where it did not fit. `clock` is asked for the time where rustls carries
+    /// the records and when a ticket came; else none is needed, and reading a clock costs as much as a
+    /// short record.
     ///
     /// # Errors
     ///
@@ -30,7 +32,7 @@ impl Engine {
         &mut self,
         wire: &mut [u8],
         into: &mut [u8],
-        now: Timestamp,
+        clock: impl FnOnce() -> Timestamp,
     ) -> Result<(usize, Opened), HandshakeError> {
         if !self.is_evidence_out {
             return match &self.phase {
@@ -42,13 +44,13 @@ impl Engine {
             return Ok((0, Opened::Data(take_front(&mut self.opened, into))));
         }
         if let Link::Buffered(_) = self.link {
-            return self.open_buffered(wire, into, now);
+            return self.open_buffered(wire, into, clock());
         }
         let opened = self.open_records(wire, into);
         if let Link::Records(records) = &self.link
             && records.has_ticket()
         {
-            self.keep_ticket(now);
+            self.keep_ticket(clock());
         }
         match (opened, &self.phase) {
             (Ok((_, Opened::Starved)), Phase::Failed(error)) => Err(error.clone()),
@@ -68,19 +70,23 @@ impl Engine {
         while !self.incoming.is_empty() {
             let taken = records.open(&mut self.incoming, into)?;
             self.incoming.drain(..taken.wire);
+            if self.incoming.is_empty() {
+                // It is not needed again.
+                self.incoming = Vec::new();
+            }
             if taken.found != Opened::Starved {
                 return Ok((used, taken.found));
             }
+            if self.incoming.is_empty() {
+                break;
+            }
             let rest = wire.get(used..).unwrap_or_default();
             let missing = missing_of_record(&self.incoming).min(rest.len());
-            if self.incoming.is_empty() {
-                self.incoming = Vec::new();
-            } else if missing == 0 {
+            if missing == 0 {
                 return Ok((used, Opened::Starved));
-            } else {
-                self.incoming.extend_from_slice(rest.get(..missing).unwrap_or_default());
-                used += missing;
             }
+            self.incoming.extend_from_slice(rest.get(..missing).unwrap_or_default());
+            used += missing;
         }
         let taken = records.open(wire.get_mut(used..).unwrap_or_default(), into)?;
         Ok((used + taken.wire, taken.found))

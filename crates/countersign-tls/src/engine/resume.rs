@@ -97,8 +97,9 @@ impl Engine {
                     self.chain = Arc::clone(answer.chain.certificates());
                 }
                 let authenticated = session.authenticated;
+                let protection = self.protection.take();
                 self.protection =
-                    self.protection.take().map(|evidence| evidence.resumed_from(authenticated));
+                    protection.map(|evidence| Box::new(evidence.resumed_from(authenticated)));
                 Some(session.clone())
             }
         };

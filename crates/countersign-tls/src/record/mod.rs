@@ -20,6 +20,9 @@ mod key;
 
 mod open;
 
+mod pieces;
+pub(crate) use pieces::Pieces;
+
 mod post;
 
 mod seal;
@@ -176,17 +179,21 @@ impl Records {
     /// Takes plaintext to protect, and returns how much of it was taken: no more than one batch
     /// beside what still waits to be transmitted, and none after an end.
     pub(crate) fn seal(&mut self, plain: &[u8]) -> usize {
+        self.seal_pieces(Pieces::one(plain))
+    }
+
+    /// As [`Self::seal`], of plaintext in several slices.
+    pub(crate) fn seal_pieces(&mut self, mut plain: Pieces<'_>) -> usize {
         if self.has_closed || self.failure.is_some() {
             return 0;
         }
         let mut taken = 0;
-        while taken < plain.len() && self.sealer.has_room() {
-            if let Err(error) = self.refresh_if_due() {
-                self.failure = Some(error);
-                break;
-            }
-            let rest = plain.get(taken..).unwrap_or_default();
-            match self.sealer.seal_data(rest) {
+        while !plain.is_empty() && self.sealer.has_room() {
+            let sealed = match self.refresh_if_due() {
+                Ok(()) => self.sealer.seal_data(&mut plain),
+                Err(error) => Err(error),
+            };
+            match sealed {
                 Ok(count) => taken += count,
                 Err(error) => {
                     self.failure = Some(error);

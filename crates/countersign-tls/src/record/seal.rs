@@ -6,6 +6,7 @@ use std::io;
 use countersign_core::HandshakeError;
 
 use super::key::{Key, TAG};
+use super::pieces::Pieces;
 use super::{PLAIN, content};
 
 /// Plaintext in one batch: three full records. A fourth would pass one loopback segment and the
@@ -87,10 +88,10 @@ impl Sealer {
     }
 
     /// Seals one record of application data, and returns how much of `plain` is in it.
-    pub(super) fn seal_data(&mut self, plain: &[u8]) -> Result<usize, HandshakeError> {
+    pub(super) fn seal_data(&mut self, plain: &mut Pieces<'_>) -> Result<usize, HandshakeError> {
         let largest = if self.early < EARLY { EARLY_RECORD } else { PLAIN };
-        let count = plain.len().min(largest).min(BATCH.saturating_sub(self.plain));
-        self.seal(content::APPLICATION_DATA, plain.get(..count).unwrap_or_default())?;
+        let count = plain.len_up_to(largest.min(BATCH.saturating_sub(self.plain)));
+        self.seal_pieces(content::APPLICATION_DATA, plain, count)?;
         self.plain += count;
         if self.early < EARLY {
             self.early += count as u64;
@@ -100,17 +101,26 @@ impl Sealer {
 
     /// Seals one record of this content type.
     pub(super) fn seal(&mut self, kind: u8, plain: &[u8]) -> Result<(), HandshakeError> {
+        self.seal_pieces(kind, &mut Pieces::one(plain), plain.len())
+    }
+
+    fn seal_pieces(
+        &mut self,
+        kind: u8,
+        plain: &mut Pieces<'_>,
+        count: usize,
+    ) -> Result<(), HandshakeError> {
         if self.batch.capacity() == 0 {
             // A thread that is ending has none any more.
             self.batch = SPARE.try_with(Cell::take).unwrap_or_default();
         }
-        let length = plain.len() + 1 + TAG;
+        let length = count + 1 + TAG;
         let [high, low] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
         let header = [content::APPLICATION_DATA, 3, 3, high, low];
         let start = self.batch.len();
-        self.batch.reserve(plain.len() + OVERHEAD);
+        self.batch.reserve(count + OVERHEAD);
         self.batch.extend_from_slice(&header);
-        self.batch.extend_from_slice(plain);
+        plain.move_into(count, &mut self.batch);
         self.batch.push(kind);
         let inner = self.batch.get_mut(start + HEADER..).unwrap_or_default();
         match self.key.seal(&header, inner) {

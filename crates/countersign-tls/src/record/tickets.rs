@@ -14,7 +14,7 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig, NamedGroup, ServerConfig};
 use rustls_pki_types::ServerName;
 
-use super::{Records, content};
+use super::{Pieces, Records, content};
 use crate::handshake::Handshake;
 
 /// Counts what is kept.
@@ -87,7 +87,7 @@ impl Talk {
         for piece in message.chunks(16_000) {
             self.server.sealer.seal(content::HANDSHAKE, piece).unwrap();
         }
-        self.server.sealer.seal_data(b"x").unwrap();
+        self.server.sealer.seal_data(&mut Pieces::one(b"x")).unwrap();
         let mut wire = Vec::new();
         while self.server.wants_transmit() {
             self.server.transmit(&mut wire).unwrap();

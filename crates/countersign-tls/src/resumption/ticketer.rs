@@ -144,7 +144,7 @@ impl fmt::Debug for Ticketer {
     }
 }
 
-/// The longest that `write` writes: form, time, peer, time, digest.
+/// The longest that [`write()`] writes: form, time, peer, time, digest.
 const HEADER: usize = 1 + 8 + 1 + 8 + ChainDigest::LEN;
 
 fn write(session: &Session, into: &mut Vec<u8>) {
@@ -161,7 +161,7 @@ fn write(session: &Session, into: &mut Vec<u8>) {
     }
 }
 
-/// Reads what `write` wrote, and returns it with what follows.
+/// Reads what [`write()`] wrote, and returns it with what follows.
 fn read(whole: &[u8]) -> Option<(Session, &[u8])> {
     let (&[form], rest) = whole.split_first_chunk::<1>()?;
     let (authenticated, rest) = read_time(rest)?;

@@ -6,6 +6,7 @@
 mod build;
 mod examples;
 mod exports;
+mod forked;
 mod install;
 mod instruments;
 mod rights;

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use countersign_kerberos::{
-    AcceptorCredential, Channel, Exchange, Holder, InitiatorCredential, Realms, Terms,
+    AcceptorCredential, Awaited, Channel, Exchange, Holder, InitiatorCredential, Realms, Terms,
 };
 use countersign_sys::{Interest, wait};
 
@@ -40,7 +40,7 @@ impl Checkup {
     /// That there are none, or no KDC to get them from within `time`.
     pub fn tickets(&self, time: Duration) -> Result<Holder, KerberosFailure> {
         let credential = self.context.current().kerberos.tickets();
-        within(time, move || credential.holder())
+        within(credential.awaits(), time, move || credential.holder())
     }
 
     /// Returns the keys that a server would use.
@@ -61,17 +61,18 @@ impl Checkup {
     pub fn prove(&self, service: &ServiceName, time: Duration) -> Result<String, KerberosFailure> {
         let tickets = self.context.current().kerberos.tickets();
         let (keys, service) = (self.keys()?, service.clone());
-        within(time, move || prove(tickets, keys, &service))
+        within(tickets.awaits(), time, move || prove(tickets, keys, &service))
     }
 }
 
 /// Runs work elsewhere and waits for it so long.
 fn within<T: Send + 'static>(
+    awaited: Awaited,
     time: Duration,
     work: impl FnOnce() -> Result<T, KerberosFailure> + Send + 'static,
 ) -> Result<T, KerberosFailure> {
     let failed = |error: std::io::Error| KerberosFailure::Other { text: error.to_string() };
-    let task = Task::start(work).map_err(failed)?;
+    let task = Task::start(awaited, work).map_err(failed)?;
     let deadline = Instant::now().checked_add(time);
     let waited = wait(task.as_fd(), Interest::Read, deadline);
     match task.take() {

@@ -16,20 +16,21 @@ use crate::identity::variable;
 #[derive(Debug)]
 pub(crate) struct KerberosFiles {
     rule: KerberosRule,
-    /// Keys of the client, which get it tickets once for all connections; a cache is looked at
-    /// anew for each, because its owner may have.
-    client: Option<InitiatorCredential>,
+    /// Tickets of the client, or keys that get it some: one credential for all connections, which
+    /// finds out by itself what has changed.
+    client: InitiatorCredential,
     server: OnceLock<AcceptorCredential>,
 }
 
 impl KerberosFiles {
     /// Reads no file yet.
     pub(crate) fn new(rule: &KerberosRule) -> Self {
-        let client = match (&rule.client_keytab, &rule.principal) {
-            (Some(keytab), Some(principal)) => {
-                Some(InitiatorCredential::client_keytab(&keytab.to_string_lossy(), principal))
+        let client = match (&rule.client_keytab, &rule.principal, &rule.cache) {
+            (Some(keytab), Some(principal), _) => {
+                InitiatorCredential::client_keytab(&keytab.to_string_lossy(), principal)
             }
-            _ => None,
+            (_, _, Some(cache)) => InitiatorCredential::cache(cache),
+            (_, _, None) => InitiatorCredential::ambient(),
         };
         Self { rule: rule.clone(), client, server: OnceLock::new() }
     }
@@ -62,11 +63,7 @@ impl KerberosFiles {
 
     /// Returns the tickets of the policy, else those of the environment.
     pub(super) fn tickets(&self) -> InitiatorCredential {
-        match (&self.client, &self.rule.cache) {
-            (Some(keys), _) => keys.clone(),
-            (None, Some(cache)) => InitiatorCredential::cache(cache),
-            (None, None) => InitiatorCredential::ambient(),
-        }
+        self.client.clone()
     }
 
     /// Returns what a server brings to a proof. The first call reads the keytab.

@@ -7,14 +7,21 @@ pub use checkup::Checkup;
 mod generation;
 pub(crate) use generation::{KerberosFiles, keytab};
 
+mod lanes;
+#[cfg(test)]
+mod lanes_tests;
+
 mod party;
 pub(crate) use party::{Party, ProofUnderWay, Step, terms};
+
+mod pool;
+pub(crate) use pool::Place;
 
 mod task;
 pub(crate) use task::Task;
 
 mod workers;
-pub(crate) use workers::{Place, start};
+pub(crate) use workers::perform;
 
 pub use countersign_kerberos::{
     AcceptorCredential, DelegatedCredential, Holder, HostSettings, KeytabKey, is_available,

@@ -104,11 +104,14 @@ impl ProofUnderWay {
     pub(crate) fn step(&mut self, engine: &mut Engine) -> Result<Step, HandshakeError> {
         loop {
             if let Some(work) = self.exchange.take_work() {
-                if !work.is_local() {
-                    self.is_working = true;
-                    return Ok(Step::Work(work));
+                // What turns out to need more than computing is done elsewhere.
+                match if work.is_local() { work.step() } else { Err(work) } {
+                    Ok(done) => self.exchange.finish(done),
+                    Err(work) => {
+                        self.is_working = true;
+                        return Ok(Step::Work(work));
+                    }
                 }
-                self.exchange.finish(work.run());
             }
             self.screen(engine)?;
             self.exchange.transmit(&mut self.outbound);

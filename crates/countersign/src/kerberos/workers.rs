@@ -1,163 +1,72 @@
 //! Threads for work that may block: who asks a KDC for a ticket waits for half a minute if that is
-//! silent, and nobody else may wait with it.
+//! silent, and nobody may wait with it who needs something else.
 
-use std::collections::VecDeque;
-use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-type Job = Box<dyn FnOnce() + Send>;
+use countersign_kerberos::{Awaited, Done, Work};
 
-/// The most threads at once. Each may hang in a silent KDC; then work waits for the first that
-/// comes back, and handshakes for their deadlines.
+use super::pool::{Place, Pool};
+
+/// The most threads at once. Each may hang in a silent KDC. Those who wait for one and the same never
+/// have more of them than are left to others, so the first silent realm takes half of them, the
+/// second half of the rest.
 const THREADS: usize = 64;
 
 /// How long a thread without work waits for some.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// What each needs at most; the Kerberos library keeps little on the stack.
-const STACK: usize = 512 * 1024;
+/// How often a process may be forked from one that has threads here, without exec(3), and have its
+/// own.
+const FORKS: usize = 16;
 
-static POOL: Pool = Pool::new(THREADS, IDLE);
+/// The threads of this process, and what it remembers of those that it was forked from: none of
+/// them is there in a child, and one may have held a lock.
+static POOLS: [LazyLock<Pool>; FORKS] =
+    [const { LazyLock::new(|| Pool::new(THREADS, IDLE)) }; FORKS];
 
-/// A place in the queue. Dropping it takes the work in it back, unless a thread has begun that: who
-/// gives a handshake up must not leave behind what its peer sent, nor work for those that hang
-/// already.
-#[derive(Default)]
-pub(crate) struct Place(Arc<Slot>);
-
-/// A queue may hold it for longer, empty.
-#[derive(Default)]
-struct Slot(Mutex<Option<Job>>);
-
-impl Slot {
-    fn lock(&self) -> MutexGuard<'_, Option<Job>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn pool() -> io::Result<&'static Pool> {
+    let pool = POOLS.get(countersign_sys::lineage());
+    pool.map(|pool| &**pool).ok_or_else(|| {
+        io::Error::other(format!(
+            "this process was forked {FORKS} times without exec(3), which leaves no threads for \
+             Kerberos"
+        ))
+    })
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let job = self.0.lock().take();
-        // What it holds is dropped when the lock is not held any more.
-        drop(job);
-    }
-}
-
-impl fmt::Debug for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Place")
-    }
-}
-
-/// Runs `work` on a thread that may block, and then `done` there with what came of it; `None` if it
-/// panicked. Neither runs if `place` is dropped before.
+/// Runs `work` on a thread that may wait for `awaited`, and then `done` there with what came of it;
+/// `None` if it panicked. Neither runs if `place` is dropped before.
 ///
 /// # Errors
 ///
 /// If there is no thread for it, and none can be made.
 pub(crate) fn start<T: 'static>(
     place: &Place,
+    awaited: Awaited,
     work: impl FnOnce() -> T + Send + 'static,
     done: impl FnOnce(Option<T>) + Send + 'static,
 ) -> io::Result<()> {
-    *place.0.lock() = Some(Box::new(move || {
-        // Whatever a panic leaves half done is dropped with the work.
-        done(catch_unwind(AssertUnwindSafe(work)).ok());
-    }));
-    let slot = Arc::clone(&place.0);
-    POOL.start(Box::new(move || {
-        let job = slot.lock().take();
-        if let Some(job) = job {
-            job();
-        }
-    }))
+    pool()?.start(place, awaited, work, done)
+}
+
+/// The same for a piece of work of a proof, each step of which may wait for somebody else.
+///
+/// # Errors
+///
+/// As [`start`].
+pub(crate) fn perform(
+    place: &Place,
+    work: Work,
+    done: impl FnOnce(Option<Done>) + Send + 'static,
+) -> io::Result<()> {
+    pool()?.perform(place, work, done)
 }
 
 /// Returns whether any thread is at work.
 pub(crate) fn is_busy() -> bool {
-    let state = POOL.lock();
-    state.threads > state.idle
-}
-
-/// Threads that are started on demand, bounded in number, and end when there is nothing to do.
-struct Pool {
-    state: Mutex<State>,
-    news: Condvar,
-    limit: usize,
-    patience: Duration,
-}
-
-struct State {
-    jobs: VecDeque<Job>,
-    threads: usize,
-    idle: usize,
-}
-
-impl Pool {
-    const fn new(limit: usize, patience: Duration) -> Self {
-        let state = State { jobs: VecDeque::new(), threads: 0, idle: 0 };
-        Self { state: Mutex::new(state), news: Condvar::new(), limit, patience }
-    }
-
-    fn start(&'static self, job: Job) -> io::Result<()> {
-        let mut state = self.lock();
-        state.jobs.push_back(job);
-        if state.idle >= state.jobs.len() {
-            drop(state);
-            self.news.notify_one();
-            return Ok(());
-        }
-        if state.threads >= self.limit {
-            return Ok(());
-        }
-        state.threads += 1;
-        drop(state);
-        let thread = thread::Builder::new().name("countersign-kerberos".to_owned());
-        let spawned = thread.stack_size(STACK).spawn(move || self.work());
-        let Err(error) = spawned else { return Ok(()) };
-        let mut state = self.lock();
-        state.threads -= 1;
-        if state.threads > 0 {
-            // One of those that there are will come to it.
-            return Ok(());
-        }
-        state.jobs.clear();
-        Err(error)
-    }
-
-    /// Takes one job after the other, until there has been none for a while.
-    fn work(&self) {
-        let mut state = self.lock();
-        loop {
-            if let Some(job) = state.jobs.pop_front() {
-                drop(state);
-                // A job that panics has caught that itself; its `done` may not have.
-                let _ = catch_unwind(AssertUnwindSafe(job));
-                state = self.lock();
-                continue;
-            }
-            state.idle += 1;
-            let (woken, waited) = self
-                .news
-                .wait_timeout_while(state, self.patience, |state| state.jobs.is_empty())
-                .unwrap_or_else(PoisonError::into_inner);
-            state = woken;
-            state.idle -= 1;
-            if waited.timed_out() && state.jobs.is_empty() {
-                state.threads -= 1;
-                return;
-            }
-        }
-    }
-
-    /// Its state changes in single steps, so one that a panic left behind is still whole.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    pool().is_ok_and(Pool::is_busy)
 }
 
 #[cfg(test)]
@@ -165,12 +74,19 @@ mod tests {
     use std::sync::mpsc::{self, RecvTimeoutError};
     use std::time::{Duration, Instant};
 
-    use super::{Place, Pool, start};
+    use countersign_kerberos::{Awaited, InitiatorCredential};
+
+    use super::start;
+    use crate::kerberos::pool::{Place, Pool, Slot};
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
     fn pool(limit: usize, patience: Duration) -> &'static Pool {
         Box::leak(Box::new(Pool::new(limit, patience)))
+    }
+
+    fn awaited(name: &str) -> Awaited {
+        InitiatorCredential::cache(name).awaits()
     }
 
     #[test]
@@ -180,62 +96,59 @@ mod tests {
         let second = done.clone();
         let place = Place::default();
         let elsewhere = move || std::thread::current().id() != here;
-        start(&place, elsewhere, move |it| done.send(it).unwrap()).unwrap();
+        start(&place, awaited("a"), elsewhere, move |it| done.send(it).unwrap()).unwrap();
         assert_eq!(came.recv_timeout(PATIENCE), Ok(Some(true)));
-        start(&place, || panic!("meant"), move |it: Option<bool>| second.send(it).unwrap())
-            .unwrap();
+        let panics = || panic!("meant");
+        let reports = move |it: Option<bool>| second.send(it).unwrap();
+        start(&place, awaited("a"), panics, reports).unwrap();
         assert_eq!(came.recv_timeout(PATIENCE), Ok(None));
     }
 
     #[test]
-    fn one_that_hangs_delays_nobody_until_all_do() {
-        let pool = pool(2, PATIENCE);
+    fn those_who_wait_for_one_that_hangs_delay_each_other_only() {
+        let pool = pool(64, PATIENCE);
+        let mut gates = Vec::new();
+        for silent in ["one", "another", "a third"] {
+            for _ in 0..100 {
+                let (go, gate) = mpsc::channel::<()>();
+                gates.push(go);
+                let hang = move || {
+                    let _ = gate.recv_timeout(PATIENCE);
+                };
+                pool.add(awaited(silent), Slot::filled(hang)).unwrap();
+            }
+        }
         let (done, came) = mpsc::channel();
-        let (go, gate) = mpsc::channel::<()>();
-        let first = done.clone();
-        pool.start(Box::new(move || {
-            let _ = gate.recv_timeout(PATIENCE);
-            first.send("slow").unwrap();
-        }))
-        .unwrap();
-        for _ in 0..10 {
+        for _ in 0..100 {
             let done = done.clone();
-            pool.start(Box::new(move || done.send("quick").unwrap())).unwrap();
+            let quick = move || done.send("quick").unwrap();
+            pool.add(awaited("good"), Slot::filled(quick)).unwrap();
             assert_eq!(came.recv_timeout(PATIENCE), Ok("quick"));
         }
-        assert!(pool.lock().threads <= 2);
-
-        let (second_go, second_gate) = mpsc::channel::<()>();
-        pool.start(Box::new(move || {
-            let _ = second_gate.recv_timeout(PATIENCE);
-        }))
-        .unwrap();
-        let queued = done.clone();
-        pool.start(Box::new(move || queued.send("queued").unwrap())).unwrap();
-        assert_eq!(
-            came.recv_timeout(Duration::from_millis(100)),
-            Err(RecvTimeoutError::Timeout),
-            "both threads hang"
-        );
-        second_go.send(()).unwrap();
+        let late = done.clone();
+        let queued = Slot::filled(move || late.send("queued").unwrap());
+        pool.add(awaited("one"), queued).unwrap();
+        let waited = came.recv_timeout(Duration::from_millis(100));
+        assert_eq!(waited, Err(RecvTimeoutError::Timeout), "all that it may have hang");
+        assert!(pool.threads() <= 64);
+        drop(gates);
         assert_eq!(came.recv_timeout(PATIENCE), Ok("queued"));
-        go.send(()).unwrap();
-        assert_eq!(came.recv_timeout(PATIENCE), Ok("slow"));
     }
 
     #[test]
     fn threads_end_when_there_is_nothing_to_do() {
         let pool = pool(8, Duration::from_millis(20));
         for _ in 0..8 {
-            pool.start(Box::new(|| {})).unwrap();
+            pool.add(awaited("a"), Slot::filled(|| {})).unwrap();
         }
         let deadline = Instant::now() + PATIENCE;
-        while pool.lock().threads > 0 {
+        while pool.threads() > 0 {
             assert!(Instant::now() < deadline, "they never ended");
             std::thread::sleep(Duration::from_millis(5));
         }
         let (done, came) = mpsc::channel();
-        pool.start(Box::new(move || done.send(()).unwrap())).unwrap();
+        let work = Slot::filled(move || done.send(()).unwrap());
+        pool.add(awaited("a"), work).unwrap();
         assert_eq!(came.recv_timeout(PATIENCE), Ok(()));
     }
 }

@@ -3,8 +3,12 @@
 mod completions;
 use completions::Completions;
 
+mod queue;
+
 mod table;
 use table::{Stage, Table};
 
 mod tcp;
+#[cfg(feature = "tokio")]
+pub(crate) use tcp::Turn;
 pub use tcp::{Incoming, Refusal, TcpListener};

@@ -23,6 +23,8 @@ pub(super) struct Pending {
     pub(super) peer: SocketAddr,
     pub(super) deadline: Instant,
     pub(super) stage: Stage,
+    /// Its descriptor is in the ready set, which says whether it was reported.
+    pub(super) is_watched: bool,
 }
 
 /// What is waited for.

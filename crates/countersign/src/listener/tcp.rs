@@ -16,7 +16,7 @@ use super::{Completions, Stage, Table};
 use crate::context::Generation;
 use crate::core::{HandshakeError, KerberosUse, SecuritySettings, ServerPlan, TargetTable};
 use crate::kerberos::Place;
-use crate::stream::{Advance, Channel, Handshake, Inbound};
+use crate::stream::{Advance, Channel, Handshake, Inbound, Waiting};
 use crate::{Context, Error, PeerName, Socket, TcpStream};
 
 /// A listener whose clients have been authenticated when it hands them out.
@@ -83,6 +83,29 @@ pub struct Refusal {
     pub error: HandshakeError,
 }
 
+/// What came of going on without waiting.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// A client.
+    Came(Box<Incoming>),
+    /// Others have their turn now; there may be more to do.
+    HasMore,
+    /// Nothing is ready.
+    Nothing,
+}
+
+impl Turn {
+    fn or_would_block(self) -> Result<Incoming, Error> {
+        match self {
+            Self::Came(incoming) => Ok(*incoming),
+            Self::HasMore | Self::Nothing => Err(Error::Io {
+                doing: "accept".to_owned(),
+                source: io::ErrorKind::WouldBlock.into(),
+            }),
+        }
+    }
+}
+
 const LISTENER: u64 = 0;
 const COMPLETIONS: u64 = ReadySet::ALARM - 1;
 /// How long a client that was turned away has to read why.
@@ -136,6 +159,7 @@ impl TcpListener {
     ) -> Result<Self, Error> {
         let failed = || Error::io("listen");
         let ready = ReadySet::new().map_err(failed())?;
+        countersign_sys::accept_without_delay(&socket).map_err(failed())?;
         ready.add(&socket, LISTENER).map_err(failed())?;
         let completions = Completions::new().map_err(failed())?;
         ready.add(&completions, COMPLETIONS).map_err(failed())?;
@@ -152,6 +176,7 @@ impl TcpListener {
             completions,
             nonblocking: AtomicBool::new(false),
         };
+        crate::entropy::prepare();
         // Better now than at each client.
         let generation = listener.context.current();
         if let ServerPlan::Tls { admission, .. } = listener.plan(&generation, local)? {
@@ -184,7 +209,7 @@ impl TcpListener {
     ///
     /// As [`Self::accept`].
     pub fn next_event(&self) -> Result<Incoming, Error> {
-        self.next(!self.nonblocking.load(Ordering::Relaxed))
+        self.next(!self.nonblocking.load(Ordering::Relaxed))?.or_would_block()
     }
 
     /// As [`Self::next_event`], but never waits, whatever the mode of the listener is.
@@ -193,30 +218,24 @@ impl TcpListener {
     ///
     /// As [`Self::accept`].
     pub fn try_next_event(&self) -> Result<Incoming, Error> {
-        self.next(false)
+        self.next(false)?.or_would_block()
     }
 
-    fn next(&self, block: bool) -> Result<Incoming, Error> {
+    /// Goes on with what is ready, and waits for it only if `block` says so.
+    pub(crate) fn next(&self, block: bool) -> Result<Turn, Error> {
         let mut steps = 0;
         loop {
             if let Some(incoming) = self.take_finished() {
-                return Ok(incoming);
+                return Ok(Turn::Came(Box::new(incoming)));
             }
             steps += 1;
             // The descriptor stays ready, so that a flood does not keep an event loop here.
-            let ready = if !block && steps > STEPS {
-                None
-            } else {
-                self.ready.next(block).map_err(Error::io("wait for a client"))?
-            };
-            match ready {
+            if !block && steps > STEPS {
+                return Ok(Turn::HasMore);
+            }
+            match self.ready.next(block).map_err(Error::io("wait for a client"))? {
                 None if block => {}
-                None => {
-                    return Err(Error::Io {
-                        doing: "accept".to_owned(),
-                        source: io::ErrorKind::WouldBlock.into(),
-                    });
-                }
+                None => return Ok(Turn::Nothing),
                 Some(LISTENER) => self.take_connection()?,
                 Some(ReadySet::ALARM) => self.expire(),
                 Some(COMPLETIONS) => self.complete(),
@@ -300,7 +319,12 @@ impl TcpListener {
             Err(error) => return Err(Error::io("accept")(error)),
         };
         let generation = self.context.current();
-        let Ok(local) = socket.local_addr() else { return Ok(()) };
+        let local = if self.local.ip().is_unspecified() {
+            let Ok(local) = socket.local_addr() else { return Ok(()) };
+            local
+        } else {
+            self.local
+        };
         let (admission, cleartext) = match self.plan(&generation, local) {
             Ok(ServerPlan::Tls { admission, cleartext }) => (admission, cleartext),
             Ok(_) => {
@@ -343,41 +367,60 @@ impl TcpListener {
             Some(party) => handshake.with_party(party),
             None => handshake,
         });
-        let deadline = handshake
-            .deadline(limits.handshake_timeout, limits.insecure_after)
-            .unwrap_or_else(far_away);
-        let mut table = lock(&self.table);
-        let key = table.new_key();
-        let added = self.ready.add_once(handshake.socket(), key, Interest::Read);
-        if let Err(error) = added {
-            drop(table);
-            self.refuse(peer, HandshakeError::OurSide { what: error.to_string() });
-            return Ok(());
-        }
-        table.insert(key, Pending { peer, deadline, stage: Stage::Handshaking(handshake) });
-        self.set_alarm(&mut table);
+        let key = lock(&self.table).new_key();
+        // Most clients have greeted by the time that they are accepted, and need not be waited for.
+        self.settle(key, peer, false, handshake.advance());
         Ok(())
     }
 
     /// Lets a handshake go as far as it can.
     fn advance(&self, key: u64, pending: Pending) {
-        let Pending { peer, deadline, stage } = pending;
+        let Pending { peer, deadline, stage, is_watched } = pending;
         match stage {
-            Stage::Handshaking(handshake) => self.settle(key, peer, handshake.advance()),
+            Stage::Handshaking(handshake) => {
+                self.settle(key, peer, is_watched, handshake.advance());
+            }
             // Its descriptor is not waited for.
             stage @ Stage::Working(..) => {
-                lock(&self.table).insert(key, Pending { peer, deadline, stage });
+                lock(&self.table).insert(key, Pending { peer, deadline, stage, is_watched });
             }
             Stage::Lingering(waiting) => {
                 if !waiting.drain() {
-                    let mut table = lock(&self.table);
-                    if self.ready.rearm(waiting.socket(), key, Interest::Read).is_ok() {
-                        let stage = Stage::Lingering(waiting);
-                        table.insert(key, Pending { peer, deadline, stage });
-                        self.set_alarm(&mut table);
-                    }
+                    self.linger(key, peer, is_watched, waiting, deadline);
                 }
             }
+        }
+    }
+
+    /// Waits for a descriptor, which may be in the ready set.
+    fn watch(
+        &self,
+        descriptor: impl AsFd,
+        key: u64,
+        interest: Interest,
+        is_watched: bool,
+    ) -> io::Result<()> {
+        if is_watched {
+            self.ready.rearm(descriptor, key, interest)
+        } else {
+            self.ready.add_once(descriptor, key, interest)
+        }
+    }
+
+    /// Waits until a client that was turned away has read why.
+    fn linger(
+        &self,
+        key: u64,
+        peer: SocketAddr,
+        is_watched: bool,
+        waiting: Waiting,
+        deadline: Instant,
+    ) {
+        let mut table = lock(&self.table);
+        if self.watch(waiting.socket(), key, Interest::Read, is_watched).is_ok() {
+            let stage = Stage::Lingering(waiting);
+            table.insert(key, Pending { peer, deadline, stage, is_watched: true });
+            self.set_alarm(&mut table);
         }
     }
 
@@ -386,8 +429,9 @@ impl TcpListener {
         let Some((key, done)) = self.completions.take() else { return };
         // It may have been given up meanwhile.
         let pending = lock(&self.table).take(key);
-        if let Some(Pending { peer, stage: Stage::Working(handshake, _), .. }) = pending {
-            self.settle(key, peer, handshake.resume(done));
+        if let Some(Pending { peer, stage: Stage::Working(handshake, _), is_watched, .. }) = pending
+        {
+            self.settle(key, peer, is_watched, handshake.resume(done));
         }
     }
 
@@ -398,8 +442,8 @@ impl TcpListener {
         deadline.unwrap_or_else(far_away)
     }
 
-    /// Acts on how far a handshake has come.
-    fn settle(&self, key: u64, peer: SocketAddr, advance: Advance) {
+    /// Acts on how far a handshake has come, whose descriptor may be in the ready set.
+    fn settle(&self, key: u64, peer: SocketAddr, is_watched: bool, advance: Advance) {
         match advance {
             Advance::Work(handshake, work) => {
                 // It is in the table before the work can be done, so that it is found there.
@@ -407,7 +451,7 @@ impl TcpListener {
                 let deadline = self.deadline(&handshake);
                 let place = Arc::new(Place::default());
                 let stage = Stage::Working(handshake, place.clone());
-                table.insert(key, Pending { peer, deadline, stage });
+                table.insert(key, Pending { peer, deadline, stage, is_watched });
                 self.set_alarm(&mut table);
                 drop(table);
                 if let Err(error) = self.completions.start(&place, key, work) {
@@ -416,8 +460,10 @@ impl TcpListener {
                 }
             }
             Advance::Open(channel) => {
-                // It would stay silent, but count against the limit of the user.
-                let _ = self.ready.remove(channel.socket());
+                if is_watched {
+                    // It would stay silent, but count against the limit of the user.
+                    let _ = self.ready.remove(channel.socket());
+                }
                 self.finish(Incoming::Accepted(TcpStream::new(*channel, &self.context), peer));
             }
             Advance::Wait(handshake, interest) => {
@@ -425,10 +471,10 @@ impl TcpListener {
                 // whoever is told of it finds it there.
                 let mut table = lock(&self.table);
                 let deadline = self.deadline(&handshake);
-                match self.ready.rearm(handshake.socket(), key, interest) {
+                match self.watch(handshake.socket(), key, interest, is_watched) {
                     Ok(()) => {
                         let stage = Stage::Handshaking(handshake);
-                        table.insert(key, Pending { peer, deadline, stage });
+                        table.insert(key, Pending { peer, deadline, stage, is_watched: true });
                         // Another thread may have found nothing to set it for meanwhile.
                         self.set_alarm(&mut table);
                     }
@@ -444,13 +490,7 @@ impl TcpListener {
                 if waiting.drain() {
                     return;
                 }
-                let deadline = Instant::now() + LINGER;
-                let mut table = lock(&self.table);
-                if self.ready.rearm(waiting.socket(), key, Interest::Read).is_ok() {
-                    let stage = Stage::Lingering(waiting);
-                    table.insert(key, Pending { peer, deadline, stage });
-                    self.set_alarm(&mut table);
-                }
+                self.linger(key, peer, is_watched, waiting, Instant::now() + LINGER);
             }
         }
     }
@@ -460,14 +500,16 @@ impl TcpListener {
         let limits = self.context.current().policy.limits();
         loop {
             let expired = lock(&self.table).take_expired(Instant::now());
-            let Some(Pending { peer, stage, .. }) = expired else { break };
+            let Some(Pending { peer, stage, is_watched, .. }) = expired else { break };
             let (Stage::Handshaking(handshake) | Stage::Working(handshake, _)) = stage else {
                 continue;
             };
             let after = limits.handshake_timeout;
             match handshake.give_up(HandshakeError::TimedOut { after }) {
                 Advance::Open(channel) => {
-                    let _ = self.ready.remove(channel.socket());
+                    if is_watched {
+                        let _ = self.ready.remove(channel.socket());
+                    }
                     self.finish(Incoming::Accepted(TcpStream::new(*channel, &self.context), peer));
                 }
                 Advance::Refused(_, error) => self.refuse(peer, error),

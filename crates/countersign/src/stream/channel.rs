@@ -1,21 +1,25 @@
 //! An open connection: plaintext on one side, the wire on the other.
 
+mod read;
+#[cfg(feature = "tokio")]
+pub(crate) use read::Left;
+
+mod write;
+
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream as Tcp};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use countersign_kerberos::DelegatedCredential;
-use countersign_sys::{Interest, Wire, wait};
-use countersign_tls::{Engine, Opened};
+use countersign_tls::Engine;
 
+use super::Inbound;
 use super::latch::{Latch, still_welcome};
-use super::{Inbound, handshake};
 use crate::Context;
-use crate::clock;
-use crate::core::{Evidence, HandshakeError, QueryAnswer, QueryTemplate, SaFields, WsaError};
+use crate::core::{Evidence, HandshakeError, QueryAnswer, QueryTemplate, WsaError};
 use crate::error::Error;
 
 /// An open connection, shared by all handles to it.
@@ -32,8 +36,8 @@ pub(crate) struct Channel {
     write_closed: AtomicBool,
     read_closed: AtomicBool,
     was_reset: AtomicBool,
-    /// How often the traffic keys have changed; here, so that a query needs no lock.
-    rekeys: AtomicU64,
+    /// Sealed bytes wait for the socket to take them; changes under the lock of the engine only.
+    has_unsent: AtomicBool,
     latch: Latch,
 }
 
@@ -51,9 +55,6 @@ enum Protection {
 /// a time-out and have not gone out (SPEC 4.11).
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How much plaintext is read ahead of the program at most.
-const AHEAD: usize = 64 * 1024;
-
 impl Channel {
     pub(super) fn secured(
         socket: Tcp,
@@ -63,9 +64,13 @@ impl Channel {
         delegated: Option<DelegatedCredential>,
     ) -> Self {
         inbound.allow_bulk();
+        let has_unsent = engine.wants_transmit();
         let engine = Box::new(Mutex::new(engine));
         let evidence = Arc::new(evidence);
-        Self::new(socket, inbound, Protection::Tls { engine, evidence, delegated })
+        let protection = Protection::Tls { engine, evidence, delegated };
+        let channel = Self::new(socket, inbound, protection);
+        channel.has_unsent.store(has_unsent, Ordering::Release);
+        channel
     }
 
     pub(crate) fn clear(socket: Tcp, inbound: Inbound) -> Self {
@@ -81,7 +86,7 @@ impl Channel {
             write_closed: AtomicBool::new(false),
             read_closed: AtomicBool::new(false),
             was_reset: AtomicBool::new(false),
-            rekeys: AtomicU64::new(0),
+            has_unsent: AtomicBool::new(false),
             latch: Latch::default(),
         }
     }
@@ -126,295 +131,7 @@ impl Channel {
 
     /// Returns whether sealed bytes wait for the socket to take them.
     pub(crate) fn wants_write(&self) -> bool {
-        match &self.protection {
-            Protection::Clear => false,
-            Protection::Tls { engine, .. } => {
-                lock(engine).is_ok_and(|engine| engine.wants_transmit())
-            }
-        }
-    }
-
-    pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
-        if into.is_empty() || self.read_closed.load(Ordering::Relaxed) {
-            return Ok(0);
-        }
-        let mut inbound = lock(&self.inbound)?;
-        self.receive_or_ahead(&mut inbound, into, !self.is_nonblocking())
-    }
-
-    /// Takes what was read ahead, and what can be had behind it without waiting.
-    fn receive_or_ahead(
-        &self,
-        inbound: &mut Inbound,
-        into: &mut [u8],
-        wait: bool,
-    ) -> io::Result<usize> {
-        let Some(ahead) = inbound.take_ahead(into) else {
-            return self.receive(inbound, into, wait);
-        };
-        let count = ahead?;
-        let rest = into.get_mut(count..).unwrap_or_default();
-        if count == 0 || rest.is_empty() || inbound.is_over() {
-            return Ok(count);
-        }
-        match self.receive(inbound, rest, false) {
-            Ok(0) => inbound.keep_end(Ok(())),
-            Ok(more) => return Ok(count + more),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => inbound.keep_end(Err(error)),
-        }
-        Ok(count)
-    }
-
-    /// Reads what is there, and never waits, neither for the peer nor for another reader.
-    pub(crate) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
-        if into.is_empty() || self.read_closed.load(Ordering::Relaxed) {
-            return Ok(0);
-        }
-        let Some(mut inbound) = try_lock(&self.inbound)? else {
-            return Err(io::ErrorKind::WouldBlock.into());
-        };
-        self.receive_or_ahead(&mut inbound, into, false)
-    }
-
-    /// Reads what can be had without waiting ahead of the program, up to `most` bytes of it, and
-    /// returns how many there are and whether the end or an error comes after them.
-    pub(crate) fn look_ahead(&self, most: usize) -> io::Result<(usize, bool)> {
-        // A reader that waits has found nothing.
-        let Some(mut inbound) = try_lock(&self.inbound)? else { return Ok((0, false)) };
-        self.fill_ahead(&mut inbound, most.min(AHEAD), false);
-        Ok((inbound.ahead().len(), inbound.is_over()))
-    }
-
-    /// Reads, and leaves what it read for the next read.
-    pub(crate) fn peek(&self, into: &mut [u8]) -> io::Result<usize> {
-        if into.is_empty() || self.read_closed.load(Ordering::Relaxed) {
-            return Ok(0);
-        }
-        let mut inbound = lock(&self.inbound)?;
-        self.fill_ahead(&mut inbound, into.len().min(AHEAD), !self.is_nonblocking());
-        let from = inbound.ahead();
-        if from.is_empty() {
-            // The end is said as often as it is asked for, and so is what the engine failed of.
-            return inbound
-                .take_ahead(into)
-                .unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()));
-        }
-        let count = from.len().min(into.len());
-        if let (Some(to), Some(from)) = (into.get_mut(..count), from.get(..count)) {
-            to.copy_from_slice(from);
-        }
-        Ok(count)
-    }
-
-    /// Reads ahead until there are `most` bytes, or no more without waiting; `wait` says whether
-    /// to wait for the first ones.
-    fn fill_ahead(&self, inbound: &mut Inbound, most: usize, wait: bool) {
-        let mut piece = [0; 4096];
-        while inbound.ahead().len() < most && !inbound.is_over() {
-            match self.receive(inbound, &mut piece, wait && inbound.ahead().is_empty()) {
-                Ok(0) => inbound.keep_end(Ok(())),
-                Ok(count) => inbound.keep_ahead(piece.get(..count).unwrap_or_default()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => inbound.keep_end(Err(error)),
-            }
-        }
-    }
-
-    fn receive(&self, inbound: &mut Inbound, into: &mut [u8], wait: bool) -> io::Result<usize> {
-        let Protection::Tls { engine, .. } = &self.protection else {
-            return self.read_clear(inbound, into, wait);
-        };
-        loop {
-            self.follow_policy();
-            match self.open(&mut *lock(engine)?, inbound, into)? {
-                Opened::Data(count) => {
-                    inbound.rest();
-                    return Ok(count);
-                }
-                Opened::Closed => return Ok(0),
-                _ => {}
-            }
-            let received = inbound.receive(self.socket.as_fd(), wait);
-            if received.is_err() {
-                inbound.rest();
-            }
-            if self.noting_reset(received)? == 0 {
-                if self.read_closed.load(Ordering::Relaxed) {
-                    return Ok(0);
-                }
-                lock(engine)?.handle_end_of_input().map_err(|error| self.failure(error))?;
-                return Ok(0);
-            }
-        }
-    }
-
-    /// Moves plaintext into `into`, as much as has arrived or fits.
-    fn open(
-        &self,
-        engine: &mut Engine,
-        inbound: &mut Inbound,
-        into: &mut [u8],
-    ) -> io::Result<Opened> {
-        let opened = engine.open_from(inbound.unused_mut(), into, clock::now());
-        self.note_keys(engine);
-        if engine.wants_transmit() {
-            // An answer to a key update, or an alert. If the socket is full, a writer is at work and
-            // takes it along.
-            let _ = handshake::flush(engine, &self.socket);
-            self.note_keys(engine);
-        }
-        // What was opened with another key than the program knows of is not for it.
-        if let Err(ended) = self.latch.check(&self.socket) {
-            into.fill(0);
-            return Err(ended);
-        }
-        match opened {
-            Ok((used, found)) => {
-                inbound.consume(used);
-                Ok(found)
-            }
-            Err(error) => Err(self.failure(error)),
-        }
-    }
-
-    fn read_clear(&self, inbound: &mut Inbound, into: &mut [u8], wait: bool) -> io::Result<usize> {
-        let early = inbound.unused();
-        if early.is_empty() {
-            let received = countersign_sys::receive(&self.socket, into, wait);
-            return self.noting_reset(received);
-        }
-        let count = early.len().min(into.len());
-        if let (Some(to), Some(from)) = (into.get_mut(..count), early.get(..count)) {
-            to.copy_from_slice(from);
-        }
-        inbound.consume(count);
-        Ok(count)
-    }
-
-    pub(crate) fn write(&self, plain: &[u8]) -> io::Result<usize> {
-        self.send(plain, !self.is_nonblocking())
-    }
-
-    /// Writes, and waits for room only if `wait` says so.
-    pub(crate) fn send(&self, plain: &[u8], may_wait: bool) -> io::Result<usize> {
-        if self.write_closed.load(Ordering::Relaxed) {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        let engine = match &self.protection {
-            Protection::Tls { engine, .. } => engine,
-            Protection::Clear => return self.write_clear(plain, may_wait),
-        };
-        self.follow_policy();
-        self.latch.check(&self.socket)?;
-        let mut deadline = None;
-        let mut done = 0;
-        loop {
-            let mut guard = lock(engine)?;
-            let flushed = match handshake::flush(&mut guard, &self.socket) {
-                Ok(flushed) => flushed,
-                Err(error) => {
-                    drop(guard);
-                    let error = self.last_words(engine, error);
-                    return if done > 0 { Ok(done) } else { Err(error) };
-                }
-            };
-            if flushed {
-                let rest = plain.get(done..).unwrap_or_default();
-                if rest.is_empty() {
-                    return Ok(done);
-                }
-                let sealed = guard.seal(rest);
-                self.note_keys(&mut guard);
-                self.latch.check(&self.socket)?;
-                match sealed {
-                    0 => return Err(self.sealed_nothing(&mut guard)),
-                    count => done += count,
-                }
-                continue;
-            }
-            drop(guard);
-            if !may_wait {
-                // What was sealed is accepted; the rest of it goes with the next call.
-                return if done > 0 { Ok(done) } else { Err(io::ErrorKind::WouldBlock.into()) };
-            }
-            if deadline.is_none() {
-                deadline = self.write_deadline()?;
-            }
-            if let Err(error) = wait(self.socket.as_fd(), Interest::Write, deadline) {
-                return if done > 0 { Ok(done) } else { Err(error) };
-            }
-        }
-    }
-
-    fn write_clear(&self, plain: &[u8], may_wait: bool) -> io::Result<usize> {
-        let mut deadline = None;
-        loop {
-            match io::Write::write(&mut Wire::new(self.socket.as_fd()), plain) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && may_wait => {
-                    if deadline.is_none() {
-                        deadline = self.write_deadline()?;
-                    }
-                    wait(self.socket.as_fd(), Interest::Write, deadline)?;
-                }
-                other => return self.noting_reset(other),
-            }
-        }
-    }
-
-    /// Sends what was accepted and still waits.
-    pub(crate) fn flush(&self) -> io::Result<()> {
-        match self.flush_until(None, false) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.is_nonblocking() => {
-                self.flush_until(self.write_deadline()?, true)
-            }
-            other => other,
-        }
-    }
-
-    pub(super) fn flush_until(&self, deadline: Option<Instant>, may_wait: bool) -> io::Result<()> {
-        let Protection::Tls { engine, .. } = &self.protection else { return Ok(()) };
-        loop {
-            let flushed = handshake::flush(&mut *lock(engine)?, &self.socket);
-            match flushed {
-                Ok(true) => return Ok(()),
-                Ok(false) if !may_wait => return Err(io::ErrorKind::WouldBlock.into()),
-                Ok(false) => wait(self.socket.as_fd(), Interest::Write, deadline)?,
-                Err(error) => return Err(self.last_words(engine, error)),
-            }
-        }
-    }
-
-    pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        if matches!(how, Shutdown::Read | Shutdown::Both) {
-            self.read_closed.store(true, Ordering::Relaxed);
-            if let Err(error) = self.socket.shutdown(Shutdown::Read)
-                && error.kind() != io::ErrorKind::NotConnected
-            {
-                return Err(error);
-            }
-        }
-        if matches!(how, Shutdown::Write | Shutdown::Both) {
-            self.close_write()?;
-            self.flush()?;
-            // A peer that has closed both ways needs no word of ours any more.
-            if let Err(error) = self.socket.shutdown(Shutdown::Write)
-                && error.kind() != io::ErrorKind::NotConnected
-            {
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    /// Queues the word that no more will come, once.
-    fn close_write(&self) -> io::Result<()> {
-        if !self.write_closed.swap(true, Ordering::Relaxed)
-            && let Protection::Tls { engine, .. } = &self.protection
-        {
-            lock(engine)?.close();
-        }
-        Ok(())
+        self.has_unsent.load(Ordering::Acquire)
     }
 
     /// Answers a query. It waits for nobody, and looks at nothing but flags unless the template
@@ -424,11 +141,11 @@ impl Channel {
     ///
     /// As [`super::TcpStream::query_with`].
     pub(crate) fn query(&self, template: &QueryTemplate) -> Result<QueryAnswer, Error> {
-        // First the latch, then the ids: a change in between ends the connection, and is not lost.
-        self.latch.set(template.abort_on());
+        // A change of what is answered here ends the connection, and is not lost.
+        let rekeys = self.latch.set(template.abort_on());
         self.follow_policy();
         self.check_alive()?;
-        Ok(template.answer(self.evidence(), self.rekeys.load(Ordering::SeqCst)))
+        Ok(template.answer(self.evidence(), rekeys))
     }
 
     /// Says whether there is still a connection.
@@ -456,18 +173,13 @@ impl Channel {
         engine.change_keys().map_err(|source| Error::Handshake { peer, source })?;
         self.note_keys(&mut engine);
         // What does not go now goes with the next write.
-        handshake::flush(&mut engine, &self.socket).map_err(Error::io("change keys"))?;
+        self.push(&mut engine).map_err(Error::io("change keys"))?;
         Ok(())
     }
 
     /// Notices that the traffic keys have changed.
     fn note_keys(&self, engine: &mut Engine) {
-        let rekeys = engine.rekeys();
-        if self.rekeys.load(Ordering::Relaxed) == rekeys {
-            return;
-        }
-        self.rekeys.store(rekeys, Ordering::SeqCst);
-        if self.latch.holds(SaFields::QM_SA_ID) {
+        if self.latch.note_rekeys(engine.rekeys()) {
             self.end(engine, "the traffic keys have changed".to_owned());
         }
     }
@@ -494,44 +206,8 @@ impl Channel {
         self.latch.end(why.clone());
         engine.abort(why);
         // The peer learns of it if it listens; we are done either way.
-        let _ = handshake::flush(engine, &self.socket);
+        let _ = self.push(engine);
         let _ = self.socket.shutdown(Shutdown::Both);
-    }
-
-    fn write_deadline(&self) -> io::Result<Option<Instant>> {
-        if self.is_nonblocking() {
-            return Ok(None);
-        }
-        Ok(self.socket.write_timeout()?.map(|timeout| Instant::now() + timeout))
-    }
-
-    /// Why a write found no one: the peer may have said it in an alert before it went, as servers
-    /// do that do not accept a client's certificate.
-    fn last_words(&self, engine: &Mutex<Engine>, error: io::Error) -> io::Error {
-        let gone =
-            matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
-        if !gone {
-            return error;
-        }
-        self.was_reset.store(true, Ordering::Relaxed);
-        let Ok(mut inbound) = self.inbound.try_lock() else { return error };
-        let Ok(mut engine) = lock(engine) else { return error };
-        let _ = inbound.receive(self.socket.as_fd(), false);
-        // Up to plaintext that a reader may still want.
-        match engine.open_from(inbound.unused_mut(), &mut [], clock::now()) {
-            Ok((used, _)) => {
-                inbound.consume(used);
-                error
-            }
-            Err(why) => self.failure(why),
-        }
-    }
-
-    fn sealed_nothing(&self, engine: &mut Engine) -> io::Error {
-        match engine.poll(clock::now()) {
-            Err(error) => self.failure(error),
-            Ok(_) => io::ErrorKind::BrokenPipe.into(),
-        }
     }
 
     fn noting_reset(&self, result: io::Result<usize>) -> io::Result<usize> {

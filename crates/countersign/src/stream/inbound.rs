@@ -19,6 +19,8 @@ pub(crate) struct Inbound {
     /// How much of the buffer is offered to the kernel.
     size: usize,
     largest: usize,
+    /// The kernel had no more than it gave last.
+    is_drained: bool,
     ahead: Ahead,
 }
 
@@ -35,7 +37,15 @@ impl Default for Inbound {
     /// One for a peer that has proved nothing yet.
     fn default() -> Self {
         let ahead = Ahead::default();
-        Self { bytes: Vec::new(), start: 0, end: 0, size: SMALL, largest: STRANGER, ahead }
+        Self {
+            bytes: Vec::new(),
+            start: 0,
+            end: 0,
+            size: SMALL,
+            largest: STRANGER,
+            is_drained: false,
+            ahead,
+        }
     }
 }
 
@@ -75,7 +85,9 @@ impl Inbound {
         }
         let room = self.bytes.get_mut(self.end..self.size).unwrap_or_default();
         let offered = room.len();
+        self.is_drained = false;
         let count = countersign_sys::receive(socket, room, wait)?;
+        self.is_drained = (1..offered).contains(&count);
         self.end += count;
         if count == offered && self.start == 0 && self.size < self.largest {
             self.size = (self.size * 4).min(self.largest);
@@ -100,6 +112,19 @@ impl Inbound {
     /// Lets it grow to the size for bulk, now that the peer is known.
     pub(crate) fn allow_bulk(&mut self) {
         self.largest = BULK;
+    }
+
+    /// Returns whether anything waits here, of which the kernel tells nothing.
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_waiting(&self) -> bool {
+        self.start < self.end || !self.ahead().is_empty() || self.is_over()
+    }
+
+    /// Returns whether the kernel had no more when it was asked since the last call of this, so that
+    /// more will be news to whoever waits for news.
+    #[cfg(feature = "tokio")]
+    pub(super) fn take_drained(&mut self) -> bool {
+        std::mem::take(&mut self.is_drained)
     }
 
     /// Returns what is unused.

@@ -2,12 +2,13 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream as Tcp};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use countersign_tls::{Engine, Question};
 
 use super::channel::peer_of;
+use super::standing::Standing;
 use crate::Context;
 use crate::clock;
 use crate::context::Generation;
@@ -20,8 +21,7 @@ use crate::error::Error;
 /// Which fields a connection may not outlive, and whether it has.
 #[derive(Debug, Default)]
 pub(super) struct Latch {
-    fields: AtomicU32,
-    ended: OnceLock<HandshakeError>,
+    standing: Standing<HandshakeError>,
     context: OnceLock<Context>,
     /// The generation of files under which the peer was last found welcome; zero is none.
     judged: AtomicU64,
@@ -33,20 +33,21 @@ impl Latch {
         let _ = self.context.set(context.clone());
     }
 
-    /// Ends the connection with these fields from now on; those that were set stay.
-    pub(super) fn set(&self, fields: SaFields) {
-        if fields != SaFields::NONE {
-            self.fields.fetch_or(fields.bits(), Ordering::SeqCst);
-        }
+    /// Ends the connection with these fields from now on, those that were set stay; returns how often
+    /// the keys have changed.
+    pub(super) fn set(&self, fields: SaFields) -> u64 {
+        self.standing.want(fields.bits())
     }
 
-    pub(super) fn holds(&self, field: SaFields) -> bool {
-        self.fields.load(Ordering::SeqCst) & field.bits() != 0
+    /// Notes how often the keys have changed; returns whether the connection may not outlive that.
+    pub(super) fn note_rekeys(&self, rekeys: u64) -> bool {
+        let fields = self.standing.note_rekeys(rekeys);
+        fields.is_some_and(|fields| fields & SaFields::QM_SA_ID.bits() != 0)
     }
 
     /// Returns the generation by which the peer is to be judged, if it was not yet.
     pub(super) fn newer_generation(&self) -> Option<Arc<Generation>> {
-        if !self.holds(SaFields::MM_SA_ID) || self.why().is_some() {
+        if self.standing.fields() & SaFields::MM_SA_ID.bits() == 0 || self.why().is_some() {
             return None;
         }
         let generation = self.context.get()?.current();
@@ -58,13 +59,12 @@ impl Latch {
     }
 
     pub(super) fn end(&self, why: HandshakeError) {
-        // The first reason is the one.
-        let _ = self.ended.set(why);
+        self.standing.end(why);
     }
 
     /// Returns why the connection was ended, if it was.
     pub(super) fn why(&self) -> Option<&HandshakeError> {
-        self.ended.get()
+        self.standing.why()
     }
 
     /// Refuses to go on with a connection that was ended.

@@ -1,7 +1,7 @@
 //! The stream that programs hold.
 
 use std::fmt;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -179,6 +179,18 @@ impl TcpStream {
         self.channel.try_read(into)
     }
 
+    /// Reads without waiting, and says what is left.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn read_noting(&self, into: &mut [u8]) -> (io::Result<usize>, super::Left) {
+        self.channel.read_noting(into)
+    }
+
+    /// Returns whether bytes that were accepted wait for the socket to take them.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn wants_write(&self) -> bool {
+        self.channel.wants_write()
+    }
+
     /// Writes without waiting, whatever the mode of the stream is; see the type about bytes that
     /// were accepted and go out later.
     ///
@@ -292,11 +304,19 @@ impl Read for &TcpStream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.channel.read(into)
     }
+
+    fn read_vectored(&mut self, slices: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.channel.read_vectored(slices)
+    }
 }
 
 impl Write for &TcpStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.channel.write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.channel.write_vectored(slices)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -308,6 +328,10 @@ impl Read for TcpStream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         (&*self).read(into)
     }
+
+    fn read_vectored(&mut self, slices: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*self).read_vectored(slices)
+    }
 }
 
 impl Write for TcpStream {
@@ -316,8 +340,7 @@ impl Write for TcpStream {
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let first = slices.iter().find(|slice| !slice.is_empty());
-        first.map_or(Ok(0), |slice| (&*self).write(slice))
+        (&*self).write_vectored(slices)
     }
 
     fn flush(&mut self) -> io::Result<()> {

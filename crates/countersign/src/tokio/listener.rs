@@ -1,15 +1,15 @@
 //! The listener of programs on tokio.
 
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 
 use ::tokio::io::unix::AsyncFd;
 use ::tokio::net::ToSocketAddrs;
 use ::tokio::task::yield_now;
 
-use super::registered::{Registered, ready, register};
+use super::registered::{Registered, register};
 use super::{TcpStream, host, looked_at, resolve};
-use crate::{Context, Error, Interest, PeerName, Refusal, Socket};
+use crate::listener::Turn;
+use crate::{Context, Error, PeerName, Refusal, Socket};
 
 /// A listener whose clients have been authenticated when it hands them out, for tokio.
 ///
@@ -122,19 +122,18 @@ impl TcpListener {
         let listener = &self.inner.get_ref().0;
         loop {
             looked_at(&self.context).await;
-            match listener.next_event() {
-                Ok(crate::Incoming::Accepted(stream, peer)) => {
-                    return Ok(Incoming::Accepted(TcpStream::from_blocking(stream)?, peer));
-                }
-                Ok(crate::Incoming::Refused(refusal)) => return Ok(Incoming::Refused(refusal)),
-                Err(error) if error.is_would_block() => {
-                    // It may have stopped for the sake of others; they have their turn now.
-                    yield_now().await;
-                    ready(&self.inner, listener.as_fd(), &[Interest::Read])
-                        .await
-                        .map_err(Error::io("wait for a client"))?;
-                }
-                Err(error) => return Err(error),
+            // What the reactor says is taken back below, and only if nothing came meanwhile.
+            let ready = self.inner.readable().await;
+            let mut ready = ready.map_err(Error::io("wait for a client"))?;
+            match listener.next(false)? {
+                Turn::Came(incoming) => match *incoming {
+                    crate::Incoming::Accepted(stream, peer) => {
+                        return Ok(Incoming::Accepted(TcpStream::from_blocking(stream)?, peer));
+                    }
+                    crate::Incoming::Refused(refusal) => return Ok(Incoming::Refused(refusal)),
+                },
+                Turn::Nothing => ready.clear_ready(),
+                Turn::HasMore => yield_now().await,
             }
         }
     }

@@ -42,7 +42,7 @@ use std::net::SocketAddr;
 use ::tokio::net::{ToSocketAddrs, lookup_host};
 use ::tokio::task::spawn_blocking;
 
-use crate::{Context, Error};
+use crate::{Context, Error, entropy};
 
 /// Resolves an address as tokio does, and never to nothing.
 async fn resolve(address: impl ToSocketAddrs) -> Result<Vec<SocketAddr>, Error> {
@@ -63,12 +63,17 @@ async fn host() -> Result<Context, Error> {
 }
 
 /// Looks at the files of a context if it is time to, away from the executor, and returns a
-/// context that never looks at them by itself.
+/// context that never looks at them by itself. The first time it also has the generator of random
+/// numbers made ready there.
 async fn looked_at(context: &Context) -> Context {
-    if context.is_look_due() {
+    if context.is_look_due() || !entropy::is_ready() {
         let looking = context.clone();
+        let look = move || {
+            entropy::prepare();
+            looking.look();
+        };
         // It cannot fail but by a panic, and then the last good generation stays in force.
-        let _ = spawn_blocking(move || looking.look()).await;
+        let _ = spawn_blocking(look).await;
     }
     context.without_looks()
 }

@@ -1,6 +1,6 @@
 //! A stream in two halves, for two tasks.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -92,6 +92,18 @@ impl AsyncWrite for OwnedWriteHalf {
         plain: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.shared.poll_write(task, plain)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        task: &mut Task<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.shared.poll_write_vectored(task, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
@@ -64,6 +64,8 @@ pub(super) struct Shared {
     /// A read has found nothing. Until one has, bytes that came with the handshake may wait here,
     /// of which the reactor knows nothing.
     was_dry: AtomicBool,
+    /// Bytes were left in our memory by the last read: of these too the reactor knows nothing.
+    has_more: AtomicBool,
 }
 
 impl TcpStream {
@@ -157,7 +159,8 @@ impl TcpStream {
     pub fn from_blocking(stream: crate::TcpStream) -> Result<Self, Error> {
         stream.set_nonblocking(true).map_err(Error::io("set the mode"))?;
         let registered = register(Registered(stream)).map_err(Error::io("register the stream"))?;
-        Ok(Self { shared: Arc::new(Shared { registered, was_dry: AtomicBool::new(false) }) })
+        let (was_dry, has_more) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { shared: Arc::new(Shared { registered, was_dry, has_more }) })
     }
 
     /// Returns what protects the connection and who the peer is (SPEC 7). It never waits.
@@ -197,26 +200,38 @@ impl Shared {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let mut stream = self.stream();
-        if stream.interest().contains(&crate::Interest::Write) {
+        if stream.wants_write() {
             // What was written and waits may be what the peer answers. If it still finds no room,
             // the writer hears of it.
             let _ = stream.flush();
         }
         loop {
-            let guard = if self.was_dry.load(Ordering::Relaxed) {
-                Some(ready!(self.registered.poll_read_ready(task))?)
-            } else {
-                None
+            let knows_nothing =
+                !self.was_dry.load(Ordering::Relaxed) || self.has_more.load(Ordering::Relaxed);
+            let guard = match knows_nothing {
+                true => None,
+                false => Some(ready!(self.registered.poll_read_ready(task))?),
             };
-            match stream.read(into.initialize_unfilled()) {
+            let (read, left) = stream.read_noting(into.initialize_unfilled());
+            self.has_more.store(left.here, Ordering::Relaxed);
+            match read {
                 Ok(count) => {
                     into.advance(count);
+                    if let (Some(mut guard), true) = (guard, left.none_in_kernel) {
+                        // Asking the kernel once more, to hear that there is none, would cost as
+                        // much as a short message. What comes from now on changes the guard.
+                        guard.clear_ready();
+                    }
                     return Poll::Ready(Ok(()));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match guard {
-                    Some(mut guard) => guard.clear_ready(),
-                    None => self.was_dry.store(true, Ordering::Relaxed),
-                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // What is left is no whole record.
+                    self.has_more.store(false, Ordering::Relaxed);
+                    match guard {
+                        Some(mut guard) => guard.clear_ready(),
+                        None => self.was_dry.store(true, Ordering::Relaxed),
+                    }
+                }
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
@@ -241,7 +256,18 @@ impl Shared {
         self.poll_out(task, |mut stream| stream.write(plain))
     }
 
+    pub(super) fn poll_write_vectored(
+        &self,
+        task: &mut Task<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_out(task, |mut stream| stream.write_vectored(slices))
+    }
+
     pub(super) fn poll_flush(&self, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        if !self.stream().wants_write() {
+            return Poll::Ready(Ok(()));
+        }
         self.poll_out(task, |mut stream| stream.flush())
     }
 
@@ -267,6 +293,18 @@ impl AsyncWrite for TcpStream {
         plain: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.shared.poll_write(task, plain)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        task: &mut Task<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.shared.poll_write_vectored(task, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {

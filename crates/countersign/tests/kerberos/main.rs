@@ -3,6 +3,7 @@
 
 mod accounts;
 mod adversary;
+mod domain;
 mod middle;
 mod proofs;
 mod proxied;

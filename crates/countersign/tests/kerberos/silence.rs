@@ -1,16 +1,17 @@
 //! KDCs and peers that say nothing: whoever waits for them waits alone, and not for long.
 
 use std::io::Read;
-use std::net::{TcpListener as Plain, TcpStream as PlainStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener as Plain, TcpStream as PlainStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use countersign::core::{Credentials, HandshakeError, KerberosFailure, SecuritySettings};
 use countersign::{Context, Error, Incoming, Socket, TcpListener, TcpStream};
-use countersign_lab::{Kdc, Realm, free_port};
+use countersign_lab::{Kdc, Leaf, Realm, free_port};
 
 use crate::world::{
-    SERVICE, Server, asking, context, failure, in_own_realm, in_realm, round_trip, serving,
+    ROOT, SERVICE, Server, asking, context, failure, in_own_realm, in_realm, round_trip, serving,
+    showing,
 };
 
 /// Adds a realm whose KDC listens and never answers.
@@ -77,16 +78,7 @@ fn a_kdc_that_is_silent_about_a_user_delays_that_connection_only() {
         let server = Server::start(&context(&serving(realm, "")));
         let client = context(&asking(realm, "alice", ""));
         let address = server.address;
-        check(meanwhile(&server, &client, move || {
-            let credentials =
-                Credentials::new("carol".into(), "SILENT.TEST".into(), "secret".into());
-            let poor = context(LIMITS);
-            let mut socket = Socket::stream(&poor, address)?;
-            socket.set_security(Some(SecuritySettings::default().with_credentials(credentials)))?;
-            socket.set_peer_target_name(address, SERVICE.parse().unwrap())?;
-            socket.connect(address)?;
-            socket.into_stream()
-        }));
+        check(meanwhile(&server, &client, move || as_carol(address)));
         end(silent);
     });
 }
@@ -106,6 +98,76 @@ fn a_kdc_that_is_silent_about_a_service_delays_that_connection_only() {
         }));
         end(silent);
     });
+}
+
+/// More than there are threads, in two ways: users of the silent realm, and services in it.
+const MANY: usize = 100;
+
+#[test]
+fn many_that_hang_in_silent_kdcs_delay_nobody_who_needs_none_or_another() {
+    let more = |kdc: &Kdc| {
+        with_silent_realm(kdc);
+        kdc.add(&["dora"]);
+        kdc.ticket("dora", "dora", &[]);
+    };
+    in_own_realm(more, |realm| {
+        let silent = silence(realm);
+        let by_certificate = ROOT.issue(Leaf::new().dns("db1.example.test"));
+        let server = Server::start(&showing(&serving(realm, ""), &by_certificate));
+        let address = server.address;
+        let alice = context(&asking(realm, "alice", ""));
+        round_trip(&server.meet(&alice, SERVICE).unwrap());
+        let both = "realms = ['EXAMPLE.TEST', 'SILENT.TEST']\n";
+        let patient = context(&asking(realm, "alice", &format!("{both}{LIMITS}")));
+        thread::scope(|scope| {
+            let started = Instant::now();
+            let hang = |number: usize| {
+                let patient = &patient;
+                scope.spawn(move || {
+                    let became = match number % 2 {
+                        0 => {
+                            let asked = "postgres/db1.example.test@SILENT.TEST".parse().unwrap();
+                            TcpStream::connect_with(patient, address, &asked)
+                        }
+                        _ => as_carol(address),
+                    };
+                    (failure(became), started.elapsed())
+                })
+            };
+            let hanging: Vec<_> = (0..MANY).map(hang).collect();
+            // By then all threads that may hang do.
+            thread::sleep(Duration::from_millis(400));
+            let mut served = 0;
+            while started.elapsed() < TIME {
+                // With tickets at hand; with a ticket that the KDC has yet to give; by certificate.
+                let dora = context(&asking(realm, "dora", ""));
+                for client in [&alice, &dora, &context("")] {
+                    let before = Instant::now();
+                    round_trip(&server.meet(client, SERVICE).unwrap());
+                    let took = before.elapsed();
+                    assert!(took < Duration::from_millis(1000), "they waited too: {took:?}");
+                    served += 1;
+                }
+            }
+            assert!(served >= 6, "{served} were served");
+            for thread in hanging {
+                let (why, took) = thread.join().unwrap();
+                assert_eq!(why, KerberosFailure::TimedOut { after: TIME });
+                assert!(took >= TIME && took < TIME + Duration::from_secs(3), "{took:?}");
+            }
+        });
+        end(silent);
+    });
+}
+
+/// Connects as a user of the silent realm.
+fn as_carol(address: SocketAddr) -> Result<TcpStream, Error> {
+    let credentials = Credentials::new("carol".into(), "SILENT.TEST".into(), "secret".into());
+    let mut socket = Socket::stream(&context(LIMITS), address)?;
+    socket.set_security(Some(SecuritySettings::default().with_credentials(credentials)))?;
+    socket.set_peer_target_name(address, SERVICE.parse().unwrap())?;
+    socket.connect(address)?;
+    socket.into_stream()
 }
 
 #[test]
@@ -137,7 +199,7 @@ fn a_client_that_stalls_in_the_proof_is_bounded_in_time_and_counted() {
 }
 
 /// Does TLS with our protocol, and then nothing.
-fn stalling_client(address: std::net::SocketAddr) -> thread::JoinHandle<()> {
+fn stalling_client(address: SocketAddr) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         let mut socket = PlainStream::connect(address).unwrap();
         let mut tls = crate::middle::as_client();

@@ -8,6 +8,7 @@ mod accounts;
 mod children;
 mod endings;
 mod files;
+mod kerberos;
 mod neighbours;
 mod sockets;
 mod threads;

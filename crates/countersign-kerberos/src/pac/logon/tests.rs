@@ -29,6 +29,11 @@ fn alice() -> Info {
     }
 }
 
+/// What a KDC states of alice.
+pub(crate) fn of_alice() -> Vec<u8> {
+    alice().written()
+}
+
 impl Info {
     fn written(&self) -> Vec<u8> {
         let mut body = Vec::new();
