@@ -1,7 +1,6 @@
 //! A client's credentials.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,11 +8,9 @@ use countersign_core::{KerberosFailure, ServiceName};
 use zeroize::Zeroizing;
 
 use super::DelegatedCredential;
-use super::ready::{FileOrigin, Origin, Ready, Shelf};
+use super::ready::{Ready, Shelf};
 use crate::diagnose::{At, diagnose};
-use crate::library::{
-    Cache, Credential, ForService, Name, Usage, default_cache, host_realm, tickets_for,
-};
+use crate::library::{Cache, Credential, Name, Usage};
 use crate::{Awaited, principal};
 
 /// Where a client's credentials come from.
@@ -27,15 +24,15 @@ use crate::{Awaited, principal};
 /// which keeps them, as that of every other program. What a keytab or a password brought is kept
 /// in memory only.
 #[derive(Clone)]
-pub struct InitiatorCredential(Arc<Inner>);
+pub struct InitiatorCredential(pub(super) Arc<Inner>);
 
-struct Inner {
-    source: Source,
+pub(super) struct Inner {
+    pub(super) source: Source,
     held: Mutex<Option<Held>>,
-    shelf: Shelf,
+    pub(super) shelf: Shelf,
 }
 
-enum Source {
+pub(super) enum Source {
     Ambient,
     Cache(String),
     ClientKeytab { keytab: String, principal: String },
@@ -67,7 +64,7 @@ pub struct Holder {
 
 /// Credentials that are good for less than this are acquired anew, so that none runs out while it
 /// is used.
-const MARGIN: Duration = Duration::from_secs(60);
+pub(super) const MARGIN: Duration = Duration::from_secs(60);
 
 impl InitiatorCredential {
     /// Those of the environment: the default cache (`KRB5CCNAME`), or a client keytab
@@ -172,79 +169,6 @@ impl InitiatorCredential {
         self.0.shelf.take(&asked.to_string())
     }
 
-    /// Returns whether [`Self::look`] may find something.
-    pub(crate) fn can_look(&self) -> bool {
-        match &self.0.source {
-            Source::Ambient => true,
-            Source::Cache(name) => file_of(name).is_some(),
-            Source::ClientKeytab { .. } | Source::Delegated(_) | Source::Password { .. } => false,
-        }
-    }
-
-    /// Looks for tickets for a service where they are kept, and keeps them at hand. Reads files,
-    /// and asks no KDC.
-    pub(crate) fn look(&self, asked: &ServiceName) -> Option<Looked> {
-        let mut origin = FileOrigin::begin(matches!(self.0.source, Source::Ambient));
-        let path = match &self.0.source {
-            Source::Ambient => file_of(&default_cache().ok()?)?.to_owned(),
-            Source::Cache(name) => file_of(name)?.to_owned(),
-            Source::ClientKeytab { .. } | Source::Delegated(_) | Source::Password { .. } => {
-                return None;
-            }
-        };
-        origin.found(PathBuf::from(&path));
-        let found =
-            tickets_for(&format!("FILE:{path}"), |owner| service_of(asked, owner).ok()).ok()??;
-        let looked = Looked {
-            realm: principal::realm(&found.service).unwrap_or_default().to_owned(),
-            owner: found.owner.clone(),
-            // Else what was read may be half of one cache and half of another.
-            ready: match origin.is_same() {
-                true => self.keep(asked, found, Origin::File(origin), None),
-                false => None,
-            },
-        };
-        Some(looked)
-    }
-
-    /// Keeps the tickets for a service at hand that are in a memory of ours.
-    pub(crate) fn keep_held(&self, asked: &ServiceName, held: &Held) {
-        let (Source::ClientKeytab { .. }, Some(cache)) = (&self.0.source, &held.cache) else {
-            return;
-        };
-        let service = |owner: &str| service_of(asked, owner).ok();
-        if let Ok(Some(found)) = tickets_for(cache.name(), service) {
-            let _ = self.keep(asked, found, Origin::Memory, Some(Arc::clone(&held.credential)));
-        }
-    }
-
-    fn keep(
-        &self,
-        asked: &ServiceName,
-        found: ForService,
-        origin: Origin,
-        whole: Option<Arc<Credential>>,
-    ) -> Option<Ready> {
-        let ForService { owner, service, tickets } = found;
-        let tickets = tickets?;
-        // A client keytab of the host would be used to get others.
-        let store = [(c"ccache", tickets.name()), (c"client_keytab", NO_KEYTAB)];
-        let credential = Credential::acquire(None, Usage::Initiate, &store).ok()?;
-        let (_, seconds) = credential.inquire().ok()?;
-        let good = Duration::from_secs(u64::from(seconds.unwrap_or(u32::MAX)));
-        let held = Held {
-            credential: Arc::new(credential),
-            cache: Some(Arc::new(tickets)),
-            whole,
-            until: None,
-        };
-        let target = Arc::new(Name::of_mechanism(&service).ok()?);
-        let ready = Ready { owner, service, target, held };
-        let good = good.checked_sub(MARGIN)?;
-        self.0.shelf.keep(asked.to_string(), ready.clone(), origin, good);
-        Some(ready)
-    }
-
     /// Returns the principal that these are to be acquired for, if that is known beforehand.
     fn principal(&self) -> Option<&str> {
         match &self.0.source {
@@ -324,6 +248,22 @@ impl Held {
         Self { credential, cache: None, whole: None, until: None }
     }
 
+    /// Those in a copy of tickets, which may be a part of others.
+    pub(super) fn of_copy(
+        credential: Credential,
+        cache: Cache,
+        whole: Option<Arc<Credential>>,
+    ) -> Self {
+        let (credential, cache) = (Arc::new(credential), Some(Arc::new(cache)));
+        Self { credential, cache, whole, until: None }
+    }
+
+    /// Returns the name of the cache that they are in and these themselves, if it is ours.
+    pub(super) fn cache(&self) -> Option<(&str, Arc<Credential>)> {
+        let cache = self.cache.as_ref()?;
+        Some((cache.name(), Arc::clone(&self.credential)))
+    }
+
     fn to_keep(
         credential: Credential,
         cache: Option<Cache>,
@@ -362,70 +302,15 @@ impl Held {
     }
 }
 
-/// What was found where tickets are kept.
-#[derive(Debug)]
-pub(crate) struct Looked {
-    /// Whose tickets they are.
-    pub(crate) owner: String,
-    /// The realm of the service.
-    pub(crate) realm: String,
-    /// Those for the service, if there are some.
-    pub(crate) ready: Option<Ready>,
-}
-
-/// A keytab with nothing in it.
-const NO_KEYTAB: &str = "MEMORY:countersign-nothing";
-
-/// Returns the path of a cache that is a file (krb5-config(1), "FILE" and no type at all).
-fn file_of(name: &str) -> Option<&str> {
-    match name.split_once(':') {
-        None => Some(name),
-        Some(("FILE", path)) => Some(path),
-        // A colon may also be part of a path.
-        Some(_) if Path::new(name).is_absolute() => Some(name),
-        Some(_) => None,
-    }
-}
-
-/// Returns the principal of the service that is asked for: in the realm that the name states, else
-/// the host's by the administrator's rules, else this host's own, else the client's. DNS is not
-/// asked.
-pub(crate) fn service_of(asked: &ServiceName, owner: &str) -> Result<String, KerberosFailure> {
-    let realm = match asked.realm() {
-        Some(realm) => realm.to_owned(),
-        None => match host_realm(&asked.host().to_string())? {
-            Some(realm) => realm,
-            None => realm_of(owner).to_owned(),
-        },
-    };
-    Ok(principal::of_service(asked, &realm))
-}
-
 /// Returns the realm of a principal that may state none, which is that of the host.
-fn realm_of(principal: &str) -> &str {
+pub(super) fn realm_of(principal: &str) -> &str {
     principal::realm(principal).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{InitiatorCredential, file_of};
+    use super::InitiatorCredential;
     use zeroize::Zeroizing;
-
-    #[test]
-    fn caches_in_files_are_told_from_others() {
-        for (name, path) in [
-            ("FILE:/tmp/krb5cc_0", Some("/tmp/krb5cc_0")),
-            ("/tmp/krb5cc_0", Some("/tmp/krb5cc_0")),
-            ("/tmp/a:b", Some("/tmp/a:b")),
-            ("tickets", Some("tickets")),
-            ("KCM:0", None),
-            ("KEYRING:persistent:0", None),
-            ("DIR::/tmp/cc/tkt", None),
-            ("MEMORY:x", None),
-        ] {
-            assert_eq!(file_of(name), path, "{name}");
-        }
-    }
 
     #[test]
     fn a_user_is_one_of_a_realm() {

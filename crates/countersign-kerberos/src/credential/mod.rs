@@ -8,8 +8,11 @@ mod delegated;
 pub use delegated::DelegatedCredential;
 
 mod initiator;
-pub(crate) use initiator::{Held, service_of};
+pub(crate) use initiator::Held;
 pub use initiator::{Holder, InitiatorCredential};
+
+mod look;
+pub(crate) use look::service_of;
 
 mod ready;
 pub(crate) use ready::Ready;
