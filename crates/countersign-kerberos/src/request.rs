@@ -166,7 +166,7 @@ mod tests {
             assert_eq!(read(&good[..end]), None, "{end}");
         }
         assert_eq!(read(&[&good[..], &[0]].concat()), None);
-        // The bare AP-REQ, which MIT's library takes too.
+        // The AP-REQ without its frame.
         assert_eq!(read(&good[4 + HEAD.len()..]), None);
         for length in [&[0x80][..], &[0x88, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]] {
             assert_eq!(read(&[&[TOKEN], length, HEAD].concat()), None);

@@ -167,6 +167,10 @@ fn kerberos_that_cannot_be_meant_is_refused() {
     refused("[kerberos]\nclient = \"on\"\n", "p, line 2, column 10: unknown variant `on`");
     refused("[kerberos]\nkeytabs = \"k\"\n", "p, line 2, column 1: unknown field `keytabs`");
     refused("[kerberos]\nservices = [\"db1\"]\n", "p, line 2, column 12: ");
+    refused(
+        "[kerberos]\nservices = [\"postgres@db1.example.com\"]\n",
+        "p, line 2, column 12: \"postgres@db1.example.com\" is the name of a user, and of no service",
+    );
     refused("[kerberos]\nclient-keytab = \"k\"\n", "p, line 1, column 1: [kerberos] needs client");
     refused("[kerberos]\nprincipal = \"a\"\n", "p, line 1, column 1: [kerberos] needs client");
     refused(

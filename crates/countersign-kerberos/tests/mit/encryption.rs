@@ -7,7 +7,9 @@ use countersign_kerberos::{AcceptorCredential, Exchange, InitiatorCredential, Te
 use countersign_lab::{Kdc, Realm};
 
 use crate::failures::check;
-use crate::world::{Ending, channel, in_own_realm, in_realm, keys, server, service, talk};
+use crate::world::{
+    Ending, From, channel, in_own_realm, in_realm, keys, server, service, talk, talk_over,
+};
 
 /// The service knows RC4 only, so all of its tickets are encrypted by that, and the keys in them for it.
 const OLD: &str = "host/old.example.test";
@@ -177,4 +179,60 @@ fn a_weak_ticket_is_not_kept() {
         let found = met(Terms::default(), Terms::default()).client.unwrap().encryption();
         assert_eq!((found.ticket, found.session_key), (AES, AES));
     });
+}
+
+/// Somebody on the way, or the client itself, says that the ticket is of another kind than it is, or
+/// writes the token in a way in which that does not stand where we read it.
+#[test]
+fn a_token_that_lies_about_its_encryption_opens_nothing() {
+    in_own_realm(fill, |realm| {
+        let met = |lie: fn(&mut Vec<u8>)| {
+            let alice = InitiatorCredential::cache(&realm.file("alice"));
+            let client = Exchange::initiate(&service(OLD), alice, channel(1), lax());
+            let strict = Exchange::accept(keys(realm, "old"), channel(1), Terms::default());
+            let ending = talk_over(client, strict, |from, wire| {
+                if from == From::Client && wire.get(4) == Some(&b'T') {
+                    lie(wire);
+                }
+            });
+            ending.server.unwrap_err()
+        };
+        // The kinds of the ticket and of the authenticator, one of them and both.
+        let failure = met(|wire| assert_eq!(replace(wire, 1), 1));
+        check!(failure, KerberosFailure::WeakEncryption { .. }, "session key");
+        let failure = met(|wire| assert_eq!(replace(wire, 2), 2));
+        assert!(
+            matches!(
+                failure,
+                KerberosFailure::NotInKeytab { .. }
+                    | KerberosFailure::WrongKey { .. }
+                    | KerberosFailure::NotAccepted { .. }
+                    | KerberosFailure::KeyVersion { .. }
+            ),
+            "{failure:?}"
+        );
+        // A length in more bytes than it takes, which the library takes all the same.
+        let failure = met(|wire| {
+            let name = usize::from(u16::from_be_bytes([wire[5], wire[6]]));
+            let frame = 7 + name;
+            assert_eq!(wire[frame..frame + 2], [0x60, 0x82]);
+            wire.splice(frame + 1..frame + 2, [0x83, 0]);
+            let length = u32::try_from(wire.len() - 5).unwrap().to_be_bytes();
+            wire[..4].copy_from_slice(&length);
+        });
+        check!(failure, KerberosFailure::Protocol { .. }, "an AP-REQ that no library writes so");
+    });
+}
+
+/// Says AES instead of RC4 in so many places, and returns in how many it did.
+fn replace(wire: &mut [u8], most: usize) -> usize {
+    let (rc4, aes) = ([0xa0, 3, 2, 1, 23], [0xa0, 3, 2, 1, 18]);
+    let mut done = 0;
+    for at in 0..wire.len().saturating_sub(5) {
+        if done < most && wire[at..at + 5] == rc4 {
+            wire[at..at + 5].copy_from_slice(&aes);
+            done += 1;
+        }
+    }
+    done
 }

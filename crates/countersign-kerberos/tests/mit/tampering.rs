@@ -1,5 +1,6 @@
 //! Somebody changes bits on the way. Whatever he changes, the proof fails or proves the same.
 
+use countersign_core::{EncryptionType, TicketEncryption};
 use countersign_kerberos::Exchange;
 use countersign_lab::Realm;
 
@@ -26,6 +27,9 @@ fn each_bit(realm: &Realm, from: From, kind: u8) -> (usize, usize) {
         if let Ok(server) = ending.server {
             assert_eq!(server.principal(), "alice@EXAMPLE.TEST", "bit {tried}");
             assert_eq!(server.service().to_string(), "host/server.example.test@EXAMPLE.TEST");
+            let aes = EncryptionType::AES256_SHA1;
+            let found = TicketEncryption { ticket: aes, session_key: aes, subkey: aes };
+            assert_eq!(server.encryption(), found, "bit {tried}");
             // A server is satisfied only by a client that was.
             assert!(ending.client.is_ok(), "bit {tried}: {:?}", ending.client);
             proved += 1;
