@@ -16,7 +16,7 @@ const WATCHED: &str = "COUNTERSIGN_TEST_WATCHED";
 const MARKS: [&str; 2] = ["/nonexistent/begin", "/nonexistent/end"];
 const PROOFS: usize = 20;
 
-/// Issue: "no lock or file in the acceptor's path". What is left are looks of the Kerberos library
+/// No lock and no file is in the way of an acceptor. What is left are looks of the Kerberos library
 /// at the state of its settings and for plugins, of which it opens none.
 #[test]
 fn a_server_opens_no_file_and_takes_no_lock_while_it_judges_clients() {

@@ -7,7 +7,9 @@ use super::UdpSocket;
 use super::state::State;
 use super::udp::order;
 use crate::Error;
-use crate::core::{Evidence, QueryAnswer, QueryTemplate, SecurityInfo, SocketKind, WsaError, fold};
+use crate::core::{
+    Evidence, KerberosUse, QueryAnswer, QueryTemplate, SecurityInfo, SocketKind, WsaError, fold,
+};
 use crate::kerberos::DelegatedCredential;
 use crate::rights::can_act_for;
 
@@ -85,10 +87,17 @@ impl UdpSocket {
     /// Returns how many bytes one datagram to a peer holds; for one that is not known yet, how
     /// many it surely will.
     pub fn max_datagram_size(&self, peer: SocketAddr) -> usize {
-        /// Header, explicit nonce and tag of AES-GCM, and what tells datagrams from parts of a proof.
-        const OVERHEAD: usize = 13 + 8 + 16 + 1;
+        /// Header, explicit nonce and tag of AES-GCM.
+        const OVERHEAD: usize = 13 + 8 + 16;
         let state = self.lock();
         let known = state.open.as_ref().and_then(|open| open.endpoint.max_datagram_size(peer));
-        known.unwrap_or_else(|| usize::from(state.mtu).saturating_sub(OVERHEAD))
+        known.unwrap_or_else(|| {
+            let generation = self.context.in_force();
+            let rule = generation.policy.kerberos();
+            let uses = rule.client.max(rule.server).unwrap_or_default();
+            // Then a byte tells datagrams from parts of the proof.
+            let may_prove = state.given.is_some() || uses != KerberosUse::Off;
+            usize::from(state.mtu).saturating_sub(OVERHEAD + usize::from(may_prove))
+        })
     }
 }

@@ -9,7 +9,7 @@ use super::pool::Slot;
 ///
 /// Work of one queue begins while fewer threads are in that queue's work than are free: so it takes
 /// half of them when it hangs, the next that hangs half of what is left, and there is a thread for
-/// whoever waits for none of them (F. Hahne and A. K. Choudhury's dynamic thresholds, which
+/// whoever waits for none of them (A. K. Choudhury and E. L. Hahne's dynamic thresholds, which
 /// switches use for the memory that their ports share).
 #[derive(Debug)]
 pub(super) struct Lanes<K> {
