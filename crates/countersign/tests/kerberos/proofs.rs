@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use countersign::core::{Credentials, Proof, SecuritySettings};
+use countersign::core::{Credentials, Proof, QueryTemplate, SaFields, SecuritySettings};
 use countersign::{Error, Socket};
 use countersign_lab::Leaf;
 use countersign_sys::wait;
@@ -138,7 +138,11 @@ fn spec_4_10_a_user_with_a_password_and_no_cache() {
                 socket.connect(server.address)?;
                 socket.into_stream()
             };
-            round_trip(&connect("correct-horse").unwrap());
+            let stream = connect("correct-horse").unwrap();
+            // It goes on under the policy that made it, which need not speak of Kerberos.
+            let template = QueryTemplate::default().with_sa_ids().aborting_on(SaFields::MM_SA_ID);
+            stream.query_with(&template).unwrap();
+            round_trip(&stream);
             assert_eq!(peer(&server.saw().unwrap()), "carol@EXAMPLE.TEST by Kerberos ticket");
             let error = connect("wrong").unwrap_err();
             assert!(matches!(
