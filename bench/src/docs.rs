@@ -210,7 +210,10 @@ fn summary_line(figure: &Measured, comparison: &Comparison<'_>) -> String {
     let cell = |row: &Row| comparison.median(row).map(shown).unwrap_or_default();
     let bold = if comparison.is_best() { "**" } else { "" };
     let mut what = figure.title.clone();
-    if let Some(more) = comparison.ours.name.strip_prefix("countersign, ") {
+    // Ours is not always the library itself.
+    let name = comparison.ours.name.as_str();
+    let more = name.strip_prefix("countersign").map_or(Some(name), |rest| rest.strip_prefix(", "));
+    if let Some(more) = more {
         let _ = write!(what, " ({more})");
     }
     let good = if column.lower_is_better { "less is better" } else { "more is better" };
