@@ -1,12 +1,17 @@
 //! One TLS conversation, as a state machine without a socket.
 
 mod first_bytes;
-use first_bytes::{FIRST_BYTES, is_client_greeting, looks_like_tls, not_tls};
+use first_bytes::{is_client_greeting, looks_like_tls, not_tls};
+
+mod input;
 
 mod judge_anew;
 pub use judge_anew::judge_peer_anew;
 
 mod open;
+
+mod outcome;
+use outcome::{After, is_first};
 
 mod proof;
 pub use proof::{ProofBinding, Proven, join_proof, would_admit};
@@ -18,20 +23,17 @@ use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use countersign_core::{
-    Admission, Asked, Evidence, HandshakeError, Host, KerberosUse, Mechanism, PeerName, ProvedPeer,
-    SessionId, Timestamp,
-};
+use countersign_core::{Admission, Asked, Evidence, HandshakeError, Host, KerberosUse, Timestamp};
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
-use rustls::{AlertDescription, ClientConnection, Connection, ProtocolVersion, ServerConnection};
+use rustls::{ClientConnection, Connection, ProtocolVersion, ServerConnection};
 use rustls_pki_types::{CertificateDer, ServerName};
 
 use crate::config::{ClientConfig, ServerConfig};
-use crate::error::{alert_for, from_rustls};
+use crate::error::from_rustls;
 use crate::exporter::ExporterSecret;
 use crate::handshake::Handshake;
-use crate::link::{Link, alert_in_clear};
+use crate::link::Link;
 use crate::record::Pieces;
 use crate::resumption::Session;
 use crate::scope::{self, Answer, Outcome, Question};
@@ -243,182 +245,6 @@ impl Engine {
         }
     }
 
-    /// Takes bytes that arrived from the peer, and returns how many it took. It takes fewer than
-    /// all when so many wait already that something must be opened, or when the peer has said that
-    /// it is done.
-    ///
-    /// After the handshake [`Self::open_from`] takes the bytes without a copy.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the peer breaks the protocol or proves nothing that we accept. An alert for the
-    /// peer may then wait for [`Self::transmit`].
-    pub fn handle_input(&mut self, wire: &[u8], now: Timestamp) -> Result<usize, HandshakeError> {
-        if let Phase::Failed(error) = &self.phase {
-            return Err(error.clone());
-        }
-        self.heard = now;
-        if self.phase == Phase::Handshaking && self.first_bytes.len() < FIRST_BYTES {
-            let room = FIRST_BYTES - self.first_bytes.len();
-            self.first_bytes.extend(wire.iter().take(room));
-        }
-        if let Link::Buffered(_) = self.link {
-            return self.feed(wire, now);
-        }
-        let room = INCOMING.saturating_sub(self.incoming.len());
-        let taken = wire.get(..wire.len().min(room)).unwrap_or_default();
-        self.incoming.extend_from_slice(taken);
-        self.process(now)?;
-        match self.phase {
-            // It is as full as a handshake can make it.
-            Phase::Handshaking if taken.is_empty() && !wire.is_empty() => {
-                let what = "it sent a handshake message that is far too large".to_owned();
-                Err(self.fail(HandshakeError::Protocol { what }))
-            }
-            _ => Ok(taken.len()),
-        }
-    }
-
-    /// Goes on with what has arrived.
-    fn process(&mut self, now: Timestamp) -> Result<(), HandshakeError> {
-        if let Link::Greeting(greeting) = &mut self.link {
-            match greeting.look(&self.incoming) {
-                Ok(None) => return Ok(()),
-                Ok(Some(offers_proof)) => self.answer_greeting(offers_proof)?,
-                Err((error, alert)) => {
-                    let error = self.explain(&error);
-                    self.link = Link::Ended(alert);
-                    return Err(self.fail(error));
-                }
-            }
-        }
-        if let Link::Buffered(_) = self.link {
-            let incoming = std::mem::take(&mut self.incoming);
-            return self.feed(&incoming, now).map(drop);
-        }
-        if !matches!(self.link, Link::Handshake(_)) {
-            return Ok(());
-        }
-        let (progress, refusal) = self.within(now, |link, incoming| match link {
-            Link::Handshake(handshake) => Some(handshake.process(incoming)),
-            _ => None,
-        });
-        let Some(progress) = progress else { return Ok(()) };
-        self.incoming.drain(..progress.used);
-        progress.result.map_err(|error| {
-            let error = refusal.unwrap_or_else(|| self.explain(&error));
-            let error = self.withheld(error);
-            self.fail(error)
-        })?;
-        self.refuse_in_time()
-    }
-
-    /// Tells a server to which our certificate is not shown why not, instead of who we are. Where no
-    /// proof would follow, its certificate is refused, and that is all there is to say.
-    fn withheld(&mut self, error: HandshakeError) -> HandshakeError {
-        let HandshakeError::CertificateWithheld { why } = error else { return error };
-        let is_proof_next = self.has_agreed_on_proof();
-        self.link = Link::Ended(alert_in_clear(alert_for(&why)));
-        match (is_proof_next, self.inner_proof) {
-            (true, _) => HandshakeError::CertificateWithheld { why },
-            (false, KerberosUse::Require) => HandshakeError::KerberosRequired,
-            (false, _) => *why,
-        }
-    }
-
-    /// Ends a handshake that no proof will follow on and whose verdict is against the server, before
-    /// our last word of it goes out: with that, the server would take us for a client.
-    fn refuse_in_time(&mut self) -> Result<(), HandshakeError> {
-        let is_over = self.phase == Phase::Handshaking && self.is_tls_done();
-        if !is_over || !self.is_client || self.has_agreed_on_proof() {
-            return Ok(());
-        }
-        let (verdict, alert) = match (self.inner_proof, &self.deferred) {
-            (KerberosUse::Require, _) => {
-                (HandshakeError::KerberosRequired, AlertDescription::NoApplicationProtocol)
-            }
-            (_, Some(verdict)) => (verdict.clone(), alert_for(verdict)),
-            (_, None) => return Ok(()),
-        };
-        self.link = Link::Ended(alert_in_clear(alert));
-        Err(self.fail(verdict))
-    }
-
-    /// Gives bytes to a connection that rustls carries, and returns how many it took.
-    fn feed(&mut self, mut wire: &[u8], now: Timestamp) -> Result<usize, HandshakeError> {
-        let offered = wire.len();
-        while !wire.is_empty() {
-            let (state, refusal) = self.within(now, |link, _| {
-                let Link::Buffered(connection) = link else { return None };
-                let count = connection.read_tls(&mut wire).unwrap_or(0);
-                (count > 0).then(|| connection.process_new_packets())
-            });
-            let Some(state) = state else { break };
-            match state {
-                Ok(state) if state.plaintext_bytes_to_read() > 0 => break,
-                Ok(_) => {}
-                Err(error) => {
-                    let error = refusal.unwrap_or_else(|| self.explain(&error));
-                    let error = self.withheld(error);
-                    return Err(self.fail(error));
-                }
-            }
-            self.refuse_in_time()?;
-        }
-        Ok(offered - wire.len())
-    }
-
-    /// Chooses what to talk to a client with, by what it offers.
-    fn answer_greeting(&mut self, offers_proof: bool) -> Result<(), HandshakeError> {
-        let config = self.choice.take();
-        let plain = config.as_ref().and_then(|config| config.plain.as_ref());
-        let (chosen, is_lax) = match (&config, plain) {
-            (Some(config), _) if offers_proof => {
-                if let Question::MayConnect(admission, peer) = &*self.question {
-                    self.question = Arc::new(Question::WhoElse(admission.clone(), *peer));
-                }
-                (config.proving.clone(), false)
-            }
-            (Some(config), Some(plain)) if self.inner_proof != KerberosUse::Require => {
-                self.inner_proof = KerberosUse::Off;
-                self.resuming = config.resumes.as_ref().map(Resuming::new);
-                (plain.clone(), config.is_lax)
-            }
-            _ => {
-                self.link = Link::Ended(alert_in_clear(AlertDescription::NoApplicationProtocol));
-                return Err(self.fail(HandshakeError::KerberosRequired));
-            }
-        };
-        match server_link(chosen, is_lax) {
-            Ok(link) => {
-                self.link = link;
-                Ok(())
-            }
-            Err(error) => {
-                self.link = Link::Ended(Vec::new());
-                Err(self.fail(from_rustls(&error)))
-            }
-        }
-    }
-
-    /// Learns that the peer's bytes have ended.
-    ///
-    /// # Errors
-    ///
-    /// [`HandshakeError::Truncated`] unless the peer said before that it is done: without that
-    /// word anyone on the path could have cut the conversation short.
-    pub fn handle_end_of_input(&mut self) -> Result<(), HandshakeError> {
-        match self.phase.clone() {
-            Phase::Failed(error) => Err(error),
-            Phase::Handshaking if !self.may_be_tls() => Err(self.fail(not_tls(&self.first_bytes))),
-            Phase::Secured if self.peer_has_closed() => Ok(()),
-            _ => {
-                let error = self.record_failure().unwrap_or(HandshakeError::Truncated);
-                Err(self.fail(error))
-            }
-        }
-    }
-
     /// Says what became of the handshake; call it after input, until it says [`Output::Wait`].
     ///
     /// # Errors
@@ -462,41 +288,6 @@ impl Engine {
 
     fn is_tls_done(&self) -> bool {
         self.link.common().is_some_and(|common| !common.is_handshaking())
-    }
-
-    /// Takes down what rustls knows, and takes over the records.
-    fn leave_tls(&mut self, now: Timestamp) -> Result<After, HandshakeError> {
-        self.protection = Some(Box::new(self.describe_protection(now)?));
-        let chain = self.link.common().and_then(|common| common.peer_certificates());
-        self.chain = match &self.answer {
-            Some(answer) => Arc::clone(answer.chain.certificates()),
-            None => shown(chain),
-        };
-        if let Err(error) = self.settle_resumption(now) {
-            // rustls has let the peer in, so it must hear of it.
-            self.take_over_records()?;
-            self.link.refuse(error.clone());
-            return Err(error);
-        }
-        let after = self.after_tls()?;
-        self.exporter = None;
-        self.take_over_records()?;
-        Ok(after)
-    }
-
-    fn take_over_records(&mut self) -> Result<(), HandshakeError> {
-        let link = std::mem::replace(&mut self.link, Link::Ended(Vec::new()));
-        self.link = match link {
-            Link::Handshake(handshake) => {
-                let mut records = handshake.into_records()?;
-                if self.session.is_some() {
-                    records.want_tickets();
-                }
-                Link::Records(Box::new(records))
-            }
-            other => other,
-        };
-        Ok(())
     }
 
     /// Takes plaintext to protect, and returns how much of it was taken: none before the evidence
@@ -674,93 +465,7 @@ impl Engine {
             _ => from_rustls(error),
         }
     }
-
-    /// Says what follows on the handshake of TLS: a proof inside the connection if that was agreed
-    /// on, else the verdict on the certificate, which may have been deferred until now.
-    fn after_tls(&mut self) -> Result<After, HandshakeError> {
-        let was_offered = self.question.defers();
-        match (was_offered, self.has_agreed_on_proof()) {
-            (true, true) => self.binding().map(After::Prove),
-            (false, true) => {
-                Err(HandshakeError::Protocol { what: "a proof was chosen unasked".to_owned() })
-            }
-            // A greeting that changed on its way through a second one.
-            (true, false) if !self.is_client() => {
-                let what =
-                    "it offered a proof inside the connection, and took that back".to_owned();
-                Err(HandshakeError::Protocol { what })
-            }
-            (_, false) if self.is_client() && self.inner_proof == KerberosUse::Require => {
-                Err(HandshakeError::KerberosRequired)
-            }
-            (_, false) => match self.deferred.take() {
-                Some(verdict) => Err(verdict),
-                None => self.evidence().map(|evidence| After::Judged(Box::new(evidence))),
-            },
-        }
-    }
-
-    /// Returns what protects the connection, with no name proved yet.
-    fn protection(&self) -> Result<Evidence, HandshakeError> {
-        let missing = || HandshakeError::OurSide { what: "no handshake that is done".to_owned() };
-        self.protection.as_deref().cloned().ok_or_else(missing)
-    }
-
-    /// Describes the protection, with no name proved yet.
-    fn describe_protection(&self, now: Timestamp) -> Result<Evidence, HandshakeError> {
-        let missing = |what: &str| HandshakeError::OurSide { what: format!("no {what}") };
-        let connection = self.link.common().ok_or_else(|| missing("connection"))?;
-        let mechanism = match connection.protocol_version() {
-            Some(ProtocolVersion::TLSv1_3) => Mechanism::Tls13,
-            Some(ProtocolVersion::TLSv1_2) => Mechanism::Tls12,
-            _ => return Err(missing("protocol version")),
-        };
-        let suite = connection
-            .negotiated_cipher_suite()
-            .map(|suite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_"))
-            .ok_or_else(|| missing("cipher suite"))?;
-        let group = connection
-            .negotiated_key_exchange_group()
-            .map(|group| format!("{:?}", group.name()))
-            .ok_or_else(|| missing("key exchange"))?;
-        let session = self.link.export(self.exporter.as_ref(), SessionId::EXPORTER_LABEL)?;
-        Ok(Evidence::new(mechanism, suite, group, SessionId::from_exported(session), now))
-    }
-
-    /// Puts together what holds now, by the peer's certificate alone.
-    fn evidence(&self) -> Result<Evidence, HandshakeError> {
-        let missing = |what: &str| HandshakeError::OurSide { what: format!("no {what}") };
-        let evidence = self.protection()?;
-        match (&*self.question, &self.answer) {
-            (Question::IsServer(asked) | Question::MayBeServer(asked), Some(answer)) => {
-                let asked = match asked {
-                    Asked::Name { name, .. } => Some(name.clone()),
-                    _ => None,
-                };
-                if asked.as_ref().is_some_and(|asked| !is_first(asked, &answer.names)) {
-                    return Err(missing("proof of the name that was asked for"));
-                }
-                Ok(evidence.with_peer(asked, answer.names.clone(), Some(answer.expires)))
-            }
-            (Question::IsServer(_) | Question::MayBeServer(_), None) => {
-                Err(missing("verified server"))
-            }
-            (Question::MayConnect(..), Some(answer)) => {
-                Ok(evidence.with_peer(None, answer.names.clone(), Some(answer.expires)))
-            }
-            (Question::MayConnect(admission, _), None) if admission.admits_anonymous() => {
-                Ok(evidence)
-            }
-            (Question::MayConnect(..), None) => Err(HandshakeError::NoCertificate),
-            // Whether it may come in has not been judged.
-            (Question::WhoElse(..), _) => Err(missing("proof inside the connection")),
-        }
-    }
 }
-
-/// The bytes of the wire that may wait in a handshake: a message of 64 KiB, and the record around
-/// its end.
-const INCOMING: usize = 68 * 1024;
 
 /// A connection that rustls carries.
 fn buffered(connection: impl Into<Connection>) -> Link {
@@ -776,21 +481,6 @@ fn server_link(config: Arc<rustls::ServerConfig>, is_lax: bool) -> Result<Link, 
     }
     let connection = UnbufferedServerConnection::new(config)?;
     Ok(Link::Handshake(Box::new(Handshake::server(connection))))
-}
-
-/// What follows on the handshake of TLS.
-enum After {
-    Prove(ProofBinding),
-    Judged(Box<Evidence>),
-}
-
-/// Returns whether the first of the proved names is the one that was asked for; it may say more: a
-/// Kerberos name adds its realm.
-fn is_first(asked: &PeerName, proved: &[ProvedPeer]) -> bool {
-    match (asked, proved.first().map(ProvedPeer::name)) {
-        (PeerName::Service(asked), Some(PeerName::Service(proved))) => proved.satisfies(asked),
-        (asked, proved) => Some(asked) == proved,
-    }
 }
 
 /// The name for server name indication; an address stands for none, since rustls sends none then.
