@@ -3,25 +3,26 @@
 
 #![expect(unsafe_code, reason = "calls the C functions of ffi.rs")]
 
-use std::ffi::{CStr, CString, c_int};
-use std::fmt;
+use std::ffi::c_int;
 use std::ops::Deref;
 use std::ptr;
 use std::slice;
 
 use countersign_core::KerberosFailure;
 
+use super::credential::Credential;
 use super::ffi::{
-    ACCEPT, Buffer, ChannelBindings, Gss, Handle, INDEFINITE, INITIATE, KeyValue, KeyValueSet,
-    MECH_KRB5, NT_PRINCIPAL, Oid, OidDesc, OidSet, Om, STATUS_OF_GSS, STATUS_OF_MECHANISM,
+    Buffer, ChannelBindings, Gss, Handle, INDEFINITE, MECH_KRB5, Oid, OidDesc, Om, STATUS_OF_GSS,
+    STATUS_OF_MECHANISM,
 };
+use super::name::Name;
 use super::session::Settings;
 use super::status::plain;
 use super::{Call, Status};
 
 /// Supplementary information lies in the low half of a major status; errors above
 /// (RFC 2744 section 3.9.1).
-const ERRORS: Om = 0xffff_0000;
+pub(super) const ERRORS: Om = 0xffff_0000;
 const CONTINUE_NEEDED: Om = 1;
 
 /// Returns whether the library can be used.
@@ -52,291 +53,6 @@ impl Flags {
 
     pub(crate) fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
-    }
-}
-
-/// A principal, as the library keeps it.
-pub(crate) struct Name(Handle);
-
-// SAFETY: the library never changes a name after it has made it, and has no thread of its own.
-unsafe impl Send for Name {}
-// SAFETY: as above; every call on a name only reads it, under the library's own locks.
-unsafe impl Sync for Name {}
-
-impl Name {
-    /// Reads a principal as Kerberos writes it. DNS has no part in it.
-    pub(crate) fn principal(text: &str) -> Result<Self, Call> {
-        let gss = Gss::get()?;
-        let text = Buffer::of(text.as_bytes());
-        let mut kind = OidDesc::of(NT_PRINCIPAL);
-        let (mut minor, mut name) = (0, ptr::null_mut());
-        // SAFETY: all pointers are to values that live through the call, which copies the text.
-        let major = unsafe { (gss.gss_import_name)(&mut minor, &text, &mut kind, &mut name) };
-        let name = Self::of(name);
-        check(gss, major, minor)?;
-        name.ok_or_else(|| Status::nonsense("a name was made of nothing").into())
-    }
-
-    /// Reads a principal for the mechanism, once for all calls: one that was read by
-    /// [`Self::principal`] is read anew in each.
-    pub(crate) fn of_mechanism(text: &str) -> Result<Self, Call> {
-        let (gss, name) = (Gss::get()?, Self::principal(text)?);
-        let mut krb5 = OidDesc::of(MECH_KRB5);
-        let (mut minor, mut made) = (0, ptr::null_mut());
-        // SAFETY: the name is alive and copied, the mechanism is only read, and the copy becomes
-        // ours.
-        let major =
-            unsafe { (gss.gss_canonicalize_name)(&mut minor, name.0, &mut krb5, &mut made) };
-        let made = Self::of(made);
-        check(gss, major, minor)?;
-        made.ok_or_else(|| Status::nonsense("a name was made of nothing").into())
-    }
-
-    /// Returns it as Kerberos writes it, special characters escaped.
-    pub(crate) fn text(&self) -> Result<String, Call> {
-        let gss = Gss::get()?;
-        let (mut minor, mut text) = (0, Buffer::EMPTY);
-        // SAFETY: the name is alive; the text is released by `take`; the type is not asked for.
-        let major =
-            unsafe { (gss.gss_display_name)(&mut minor, self.0, &mut text, ptr::null_mut()) };
-        let text = take(gss, text);
-        check(gss, major, minor)?;
-        String::from_utf8(text).map_err(|_| Status::nonsense("a name is not UTF-8").into())
-    }
-
-    /// Returns the local account that the host's rules map it to, if they do.
-    pub(crate) fn local(&self) -> Result<Option<String>, Call> {
-        let gss = Gss::get()?;
-        let mut krb5 = OidDesc::of(MECH_KRB5);
-        let (mut minor, mut text) = (0, Buffer::EMPTY);
-        // SAFETY: the name is alive; the text is released by `take`.
-        let major = unsafe { (gss.gss_localname)(&mut minor, self.0, &mut krb5, &mut text) };
-        let text = take(gss, text);
-        if major & ERRORS == Status::UNAVAILABLE {
-            return Ok(None);
-        }
-        check(gss, major, minor)?;
-        let text = String::from_utf8(text);
-        text.map(Some).map_err(|_| Status::nonsense("an account is not UTF-8").into())
-    }
-
-    /// Returns what is stated about it under this attribute (RFC 6680 section 7.5).
-    pub(crate) fn attribute(&self, attribute: &str) -> Result<Option<Attribute>, Call> {
-        let gss = Gss::get()?;
-        let attribute = Buffer::of(attribute.as_bytes());
-        let (mut minor, mut authenticated, mut complete, mut more) = (0, 0, 0, -1);
-        let (mut value, mut shown) = (Buffer::EMPTY, Buffer::EMPTY);
-        // SAFETY: the name is alive, the attribute is only read, and both buffers are released by
-        // `take`.
-        let major = unsafe {
-            (gss.gss_get_name_attribute)(
-                &mut minor,
-                self.0,
-                &attribute,
-                &mut authenticated,
-                &mut complete,
-                &mut value,
-                &mut shown,
-                &mut more,
-            )
-        };
-        let value = take(gss, value);
-        drop(take(gss, shown));
-        if major & ERRORS == Status::UNAVAILABLE {
-            return Ok(None);
-        }
-        check(gss, major, minor)?;
-        Ok(Some(Attribute { value, is_authenticated: authenticated != 0 }))
-    }
-
-    fn of(handle: Handle) -> Option<Self> {
-        (!handle.is_null()).then_some(Self(handle))
-    }
-}
-
-impl Drop for Name {
-    fn drop(&mut self) {
-        let (Ok(gss), mut minor) = (Gss::get(), 0) else { return };
-        // SAFETY: the handle is alive, and nobody has it after this.
-        unsafe { (gss.gss_release_name)(&mut minor, &mut self.0) };
-    }
-}
-
-impl fmt::Debug for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text().unwrap_or_else(|_| "a name".to_owned()))
-    }
-}
-
-/// What somebody states about a principal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Attribute {
-    pub(crate) value: Vec<u8>,
-    /// Whether a third party that we believe has signed it. Whoever has the key of the service can
-    /// make a ticket with an attribute that nobody has.
-    pub(crate) is_authenticated: bool,
-}
-
-/// What a credential is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Usage {
-    Accept,
-    Initiate,
-}
-
-impl Usage {
-    fn number(self) -> c_int {
-        match self {
-            Self::Accept => ACCEPT,
-            Self::Initiate => INITIATE,
-        }
-    }
-}
-
-/// Credentials of the Kerberos mechanism.
-#[derive(Debug)]
-pub(crate) struct Credential(Handle);
-
-// SAFETY: the library locks a credential whenever it uses it.
-unsafe impl Send for Credential {}
-// SAFETY: as above; one credential may serve several contexts at once.
-unsafe impl Sync for Credential {}
-
-impl Credential {
-    /// Acquires them from the places that `store` names, by the keys of MIT's credential stores
-    /// (`ccache`, `keytab`, `client_keytab`, `rcache`); the defaults of the host fill the rest.
-    pub(crate) fn acquire(
-        name: Option<&Name>,
-        usage: Usage,
-        store: &[(&CStr, &str)],
-    ) -> Result<Self, Call> {
-        let gss = Gss::get()?;
-        let store = Store::new(store)?;
-        let (mut mechanism, mut minor, mut made) = (OidDesc::of(MECH_KRB5), 0, ptr::null_mut());
-        let mechanisms = OidSet { count: 1, elements: &mut mechanism };
-        let mut elements = store.elements();
-        let set = KeyValueSet { count: elements.len() as Om, elements: elements.as_mut_ptr() };
-        let place = if elements.is_empty() { ptr::null() } else { ptr::from_ref(&set) };
-        // SAFETY: the name is alive or null, which is any; sets and strings live through the call;
-        // the outputs that are not wanted may be null.
-        let major = unsafe {
-            (gss.gss_acquire_cred_from)(
-                &mut minor,
-                name.map_or(ptr::null_mut(), |name| name.0),
-                INDEFINITE,
-                &mechanisms,
-                usage.number(),
-                place,
-                &mut made,
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        };
-        Self::made(gss, major, minor, made)
-    }
-
-    /// Asks the KDC for them with a password, which the library wipes when they are released.
-    pub(crate) fn with_password(name: &Name, password: &[u8]) -> Result<Self, Call> {
-        let gss = Gss::get()?;
-        let (mut mechanism, mut minor, mut made) = (OidDesc::of(MECH_KRB5), 0, ptr::null_mut());
-        let mechanisms = OidSet { count: 1, elements: &mut mechanism };
-        let password = Buffer::of(password);
-        // SAFETY: as in `acquire`; the password is copied.
-        let major = unsafe {
-            (gss.gss_acquire_cred_with_password)(
-                &mut minor,
-                name.0,
-                &password,
-                INDEFINITE,
-                &mechanisms,
-                INITIATE,
-                &mut made,
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        };
-        Self::made(gss, major, minor, made)
-    }
-
-    /// Writes them into a cache, over what is in it.
-    pub(crate) fn store(&self, cache: &str) -> Result<(), Call> {
-        let gss = Gss::get()?;
-        let store = Store::new(&[(c"ccache", cache)])?;
-        let mut elements = store.elements();
-        let set = KeyValueSet { count: elements.len() as Om, elements: elements.as_mut_ptr() };
-        let (mut mechanism, mut minor) = (OidDesc::of(MECH_KRB5), 0);
-        let (overwrite, make_default) = (1, 0);
-        // SAFETY: the credential is alive; the set lives through the call; the outputs that are
-        // not wanted may be null.
-        let major = unsafe {
-            (gss.gss_store_cred_into)(
-                &mut minor,
-                self.0,
-                INITIATE,
-                &mut mechanism,
-                overwrite,
-                make_default,
-                &set,
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        };
-        check(gss, major, minor)
-    }
-
-    /// Returns whose they are, and for how many seconds they are good; `None` is for ever.
-    pub(crate) fn inquire(&self) -> Result<(Option<Name>, Option<u32>), Call> {
-        let gss = Gss::get()?;
-        let (mut minor, mut name, mut seconds) = (0, ptr::null_mut(), 0);
-        // SAFETY: the credential is alive; the name becomes ours; the outputs that are not wanted
-        // may be null.
-        let major = unsafe {
-            (gss.gss_inquire_cred)(
-                &mut minor,
-                self.0,
-                &mut name,
-                &mut seconds,
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        };
-        let name = Name::of(name);
-        check(gss, major, minor)?;
-        Ok((name, (seconds != INDEFINITE).then_some(seconds)))
-    }
-
-    fn made(gss: &Gss, major: Om, minor: Om, made: Handle) -> Result<Self, Call> {
-        let made = Self::of(made);
-        check(gss, major, minor)?;
-        made.ok_or_else(|| Status::nonsense("credentials were made of nothing").into())
-    }
-
-    fn of(handle: Handle) -> Option<Self> {
-        (!handle.is_null()).then_some(Self(handle))
-    }
-}
-
-impl Drop for Credential {
-    fn drop(&mut self) {
-        let (Ok(gss), mut minor) = (Gss::get(), 0) else { return };
-        // SAFETY: the handle is alive, and nobody has it after this.
-        unsafe { (gss.gss_release_cred)(&mut minor, &mut self.0) };
-    }
-}
-
-/// Pairs for a credential store, as C strings that live as long as this.
-struct Store<'a>(Vec<(&'a CStr, CString)>);
-
-impl<'a> Store<'a> {
-    fn new(pairs: &[(&'a CStr, &str)]) -> Result<Self, Status> {
-        let made = pairs.iter().map(|(key, value)| Ok((*key, CString::new(*value)?)));
-        let made: Result<_, std::ffi::NulError> = made.collect();
-        made.map(Self).map_err(|_| Status::nonsense("a file name holds a NUL"))
-    }
-
-    fn elements(&self) -> Vec<KeyValue> {
-        let elements = self.0.iter();
-        elements.map(|(key, value)| KeyValue { key: key.as_ptr(), value: value.as_ptr() }).collect()
     }
 }
 
@@ -606,7 +322,7 @@ fn bindings(data: &[u8]) -> ChannelBindings {
 }
 
 /// Copies a buffer that the library made, and gives it back.
-fn take(gss: &Gss, mut buffer: Buffer) -> Vec<u8> {
+pub(super) fn take(gss: &Gss, mut buffer: Buffer) -> Vec<u8> {
     let bytes = if buffer.value.is_null() || buffer.length == 0 {
         Vec::new()
     } else {

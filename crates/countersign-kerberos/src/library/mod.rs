@@ -1,11 +1,17 @@
 //! The host's Kerberos libraries, made safe. All `unsafe` of this crate is below this folder.
 
+mod credential;
+pub(crate) use credential::{Credential, Usage};
+
 mod enctype;
 
 mod ffi;
 
 mod gss;
-pub(crate) use gss::{Attribute, Context, Credential, Facts, Flags, Name, Usage, is_present};
+pub(crate) use gss::{Context, Facts, Flags, is_present};
+
+mod name;
+pub(crate) use name::{Attribute, Name};
 
 mod session;
 
