@@ -66,8 +66,6 @@ pub struct Socket {
     /// What to connect once more with, if our certificate may have to stay back; there may be a
     /// password in it, so it goes as soon as that is known.
     again: Option<Box<Again>>,
-    /// Whether the program gave credentials for the connection.
-    gave_credentials: bool,
     state: State,
 }
 
@@ -159,7 +157,6 @@ impl Socket {
             started: None,
             failure: None,
             again: None,
-            gave_credentials: false,
             state,
         }
     }
@@ -330,7 +327,6 @@ impl Socket {
         };
         self.life = life;
         let credentials = self.settings.as_mut().and_then(SecuritySettings::take_credentials);
-        self.gave_credentials = credentials.is_some();
         self.started = Some(Instant::now());
         let started = countersign_sys::start_connect(&descriptor, address)
             .map_err(Error::io(format!("connect to {address}")));
@@ -789,7 +785,6 @@ impl Socket {
 
     fn opened(&mut self, channel: Channel) {
         self.again = None;
-        let channel = if self.gave_credentials { channel.with_credentials() } else { channel };
         let stream = TcpStream::new(channel, &self.context);
         // It cannot fail: the mode is a flag of ours.
         let _ = stream.set_nonblocking(self.nonblocking);

@@ -97,12 +97,6 @@ impl Channel {
         self
     }
 
-    /// Notes that the program gave the credentials that we prove ourselves by.
-    pub(crate) fn with_credentials(self) -> Self {
-        self.latch.note_credentials();
-        self
-    }
-
     pub(crate) fn socket(&self) -> &Tcp {
         &self.socket
     }
@@ -200,8 +194,7 @@ impl Channel {
         else {
             return;
         };
-        let given = self.latch.has_credentials();
-        match still_welcome(&engine, evidence, &generation, given, peer, local) {
+        match still_welcome(&engine, evidence, &generation, peer, local) {
             Ok(()) => self.latch.judged(&generation),
             Err(why) => self.end(&mut engine, format!("under the policy as it is now, {why}")),
         }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream as Tcp};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use countersign_tls::{Engine, Question};
@@ -14,7 +14,7 @@ use crate::clock;
 use crate::context::Generation;
 use crate::core::{Admission, Evidence, HandshakeError, Mechanism, SaFields};
 use crate::error::Error;
-use crate::kerberos::{relied_on_as_client, still_counts};
+use crate::kerberos::still_counts;
 
 /// Which fields a connection may not outlive, and whether it has.
 #[derive(Debug, Default)]
@@ -23,24 +23,12 @@ pub(super) struct Latch {
     context: OnceLock<Context>,
     /// The generation of files under which the peer was last found welcome; zero is none.
     judged: AtomicU64,
-    /// Whether the program gave the credentials that we proved ourselves by.
-    has_credentials: AtomicBool,
 }
 
 impl Latch {
     pub(super) fn set_context(&self, context: &Context) {
         // The first is the one under which the connection was made.
         let _ = self.context.set(context.clone());
-    }
-
-    /// Notes that the program gave the credentials that we prove ourselves by.
-    pub(super) fn note_credentials(&self) {
-        self.has_credentials.store(true, Ordering::Release);
-    }
-
-    /// Returns whether it gave them.
-    pub(super) fn has_credentials(&self) -> bool {
-        self.has_credentials.load(Ordering::Acquire)
     }
 
     /// Ends the connection with these fields from now on, those that were set stay; returns how often
@@ -88,13 +76,11 @@ impl Latch {
     }
 }
 
-/// Decides whether a connection would be made under these files, were it made now; the program may
-/// have given credentials for it.
+/// Decides whether a connection would be made under these files, were it made now.
 pub(super) fn still_welcome(
     engine: &Engine,
     evidence: &Evidence,
     generation: &Generation,
-    has_credentials: bool,
     peer: SocketAddr,
     local: SocketAddr,
 ) -> Result<(), HandshakeError> {
@@ -122,10 +108,7 @@ pub(super) fn still_welcome(
         }
     };
     let rule = policy.kerberos();
-    let relied_on = match engine.is_client() {
-        true => relied_on_as_client(rule, has_credentials),
-        false => rule.server.unwrap_or_default(),
-    };
-    still_counts(evidence, rule, relied_on)?;
+    let relied_on = if engine.is_client() { rule.client } else { rule.server };
+    still_counts(evidence, rule, relied_on.unwrap_or_default())?;
     engine.judge_anew(&question, &generation.anchors, clock::now())
 }
