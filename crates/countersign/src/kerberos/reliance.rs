@@ -4,6 +4,16 @@ use crate::core::{
     Evidence, HandshakeError, KerberosFailure, KerberosRule, KerberosUse, PeerName, Proof,
 };
 
+/// Returns what part Kerberos has where we ask for somebody: credentials that a program gave are used,
+/// or nothing is.
+pub(crate) fn relied_on_as_client(rule: &KerberosRule, has_given: bool) -> KerberosUse {
+    match (rule.client, has_given) {
+        (Some(KerberosUse::Off), _) => KerberosUse::Off,
+        (_, true) => KerberosUse::Require,
+        (said, false) => said.unwrap_or_default(),
+    }
+}
+
 /// Decides whether a peer that has proved itself, by a ticket or without one, would count under
 /// these rules; `relied_on` is what they say of the part that we play, which is a client's if we
 /// asked for somebody.

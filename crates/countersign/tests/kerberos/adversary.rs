@@ -5,11 +5,13 @@ use std::net::TcpListener as Plain;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use countersign::core::{QueryTemplate, SaFields};
+use countersign::core::{Credentials, QueryTemplate, SaFields, SecuritySettings};
 use countersign::{Context, Socket, TcpListener, TcpStream};
 use countersign_lab::{Leaf, Realm};
 
-use crate::world::{ROOT, SERVICE, Server, asking, context, in_realm, round_trip, serving};
+use crate::world::{
+    ROOT, SERVICE, Server, asking, context, in_own_realm, in_realm, round_trip, serving,
+};
 
 /// A program may ask that a connection ends when the policy would not have it made any more. One
 /// under the policy that made it goes on.
@@ -24,6 +26,47 @@ fn a_connection_by_ticket_goes_on_under_the_policy_that_made_it() {
         stream.query_with(&template).unwrap();
         round_trip(&stream);
     });
+}
+
+/// The same where no policy speaks of Kerberos, and the program gave credentials.
+#[test]
+fn a_connection_by_password_goes_on_until_policy_turns_kerberos_off() {
+    in_own_realm(
+        |kdc| kdc.administer("addprinc -pw correct-horse carol\n"),
+        |realm| {
+            let server = Server::start(&context(&serving(realm, "")));
+            let home = tempfile::tempdir().unwrap();
+            let file = home.path().join("policy.toml");
+            std::fs::write(&file, "").unwrap();
+            let builder = Context::builder().policy_file(&file).anchors(ROOT.anchors());
+            let client = builder.build().unwrap();
+            let credentials =
+                Credentials::new("carol".into(), "EXAMPLE.TEST".into(), "correct-horse".into());
+            let mut socket = Socket::stream(&client, server.address).unwrap();
+            let settings = SecuritySettings::default().with_credentials(credentials);
+            socket.set_security(Some(settings)).unwrap();
+            socket.set_peer_target_name(server.address, SERVICE.parse().unwrap()).unwrap();
+            socket.connect(server.address).unwrap();
+            let stream = socket.into_stream().unwrap();
+            let template = QueryTemplate::default().with_sa_ids().aborting_on(SaFields::MM_SA_ID);
+            stream.query_with(&template).unwrap();
+            round_trip(&stream);
+            let follow = |policy: &str| {
+                let before = client.generation();
+                std::fs::write(&file, policy).unwrap();
+                let deadline = Instant::now() + Duration::from_secs(20);
+                while client.generation() == before {
+                    assert!(Instant::now() < deadline, "it was not taken");
+                    thread::sleep(Duration::from_millis(100));
+                }
+                stream.query_with(&template).map(drop)
+            };
+            follow("# as before\n").unwrap();
+            round_trip(&stream);
+            let why = follow("kerberos.client = 'off'\n").unwrap_err().to_string();
+            assert!(why.contains("Kerberos, which is off by now"), "{why}");
+        },
+    );
 }
 
 /// What a program learned of a peer by its ticket ends with what let the ticket count.
