@@ -156,6 +156,7 @@ pub struct Evidence {
     expires: Option<Timestamp>,
     groups: Vec<Sid>,
     ticket: Option<TicketEncryption>,
+    is_own_realm: bool,
 }
 
 impl Evidence {
@@ -180,6 +181,7 @@ impl Evidence {
             expires: None,
             groups: Vec::new(),
             ticket: None,
+            is_own_realm: false,
         }
     }
 
@@ -225,6 +227,13 @@ impl Evidence {
     #[must_use]
     pub fn with_ticket_encryption(mut self, ticket: Option<TicketEncryption>) -> Self {
         self.ticket = ticket;
+        self
+    }
+
+    /// States that the peer proved its name by a ticket, and is of our own realm.
+    #[must_use]
+    pub fn with_own_realm(mut self, is_own_realm: bool) -> Self {
+        self.is_own_realm = is_own_realm;
         self
     }
 
@@ -311,6 +320,11 @@ impl Evidence {
     /// ticket that did.
     pub fn ticket_encryption(&self) -> Option<TicketEncryption> {
         self.ticket
+    }
+
+    /// Returns whether the peer proved its name by a ticket, and is of our own realm.
+    pub fn is_of_own_realm(&self) -> bool {
+        self.is_own_realm
     }
 }
 

@@ -49,12 +49,14 @@ pub struct Proven {
     pub expires: Option<Timestamp>,
     /// How the ticket is encrypted that proved it, if one did.
     pub encryption: Option<TicketEncryption>,
+    /// Whether the peer is of our own realm.
+    pub is_of_own_realm: bool,
 }
 
 impl Proven {
-    /// States that the peer proved this name, until then, and is in no group.
+    /// States that the peer proved this name, until then, is in no group, and of no realm of ours.
     pub fn new(name: ProvedPeer, expires: Option<Timestamp>) -> Self {
-        Self { name, groups: Vec::new(), expires, encryption: None }
+        Self { name, groups: Vec::new(), expires, encryption: None, is_of_own_realm: false }
     }
 }
 
@@ -227,8 +229,8 @@ pub fn join_proof(
     proven: Proven,
     protection: Evidence,
 ) -> Result<Evidence, HandshakeError> {
-    let Proven { name, groups, expires, encryption } = proven;
-    let protection = protection.with_ticket_encryption(encryption);
+    let Proven { name, groups, expires, encryption, is_of_own_realm } = proven;
+    let protection = protection.with_ticket_encryption(encryption).with_own_realm(is_of_own_realm);
     let mut names = vec![name];
     let mut until = expires;
     if let Some(answer) = answer {
