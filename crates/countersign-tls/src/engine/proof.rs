@@ -3,8 +3,8 @@
 use std::fmt;
 
 use countersign_core::{
-    Asked, Evidence, HandshakeError, KerberosUse, PeerName, ProvedPeer, Sid, TicketEncryption,
-    Timestamp,
+    Asked, Evidence, HandshakeError, KerberosUse, PeerName, ProvedPeer, ServiceName, Sid,
+    TicketEncryption, Timestamp,
 };
 use rustls::ProtocolVersion;
 
@@ -51,12 +51,21 @@ pub struct Proven {
     pub encryption: Option<TicketEncryption>,
     /// Whether the peer is of our own realm.
     pub is_of_own_realm: bool,
+    /// The service that both confirmed; of a client, which of our own.
+    pub service: Option<ServiceName>,
 }
 
 impl Proven {
     /// States that the peer proved this name, until then, is in no group, and of no realm of ours.
     pub fn new(name: ProvedPeer, expires: Option<Timestamp>) -> Self {
-        Self { name, groups: Vec::new(), expires, encryption: None, is_of_own_realm: false }
+        Self {
+            name,
+            groups: Vec::new(),
+            expires,
+            encryption: None,
+            is_of_own_realm: false,
+            service: None,
+        }
     }
 }
 
@@ -229,7 +238,7 @@ pub fn join_proof(
     proven: Proven,
     protection: Evidence,
 ) -> Result<Evidence, HandshakeError> {
-    let Proven { name, groups, expires, encryption, is_of_own_realm } = proven;
+    let Proven { name, groups, expires, encryption, is_of_own_realm, service } = proven;
     let protection = protection.with_ticket_encryption(encryption).with_own_realm(is_of_own_realm);
     let mut names = vec![name];
     let mut until = expires;
@@ -251,7 +260,7 @@ pub fn join_proof(
         _ => {
             let plain: Vec<PeerName> = names.iter().map(|it| it.name().clone()).collect();
             admit(question, &plain, &groups)?;
-            Ok(protection.with_peer(None, names, until).with_groups(groups))
+            Ok(protection.with_peer(None, names, until).with_groups(groups).with_service(service))
         }
     }
 }

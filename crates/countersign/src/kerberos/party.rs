@@ -215,6 +215,7 @@ fn proven(proved: &Proved) -> Result<Proven, HandshakeError> {
     proven.groups = proved.groups().to_vec();
     proven.encryption = Some(proved.encryption());
     proven.is_of_own_realm = proved.is_of_own_realm();
+    proven.service = Some(proved.service().clone());
     Ok(proven)
 }
 

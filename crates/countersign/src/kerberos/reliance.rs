@@ -2,6 +2,7 @@
 
 use crate::core::{
     Evidence, HandshakeError, KerberosFailure, KerberosRule, KerberosUse, PeerName, Proof,
+    ServiceName,
 };
 
 /// Returns what part Kerberos has where we ask for somebody: credentials that a program gave are used,
@@ -30,10 +31,13 @@ pub(crate) fn still_counts(
     match (by_ticket, relied_on) {
         (Some(ticket), _) => {
             check_ticket(ticket.name(), evidence.is_of_own_realm(), rule, relied_on)?;
-            // A server's own name is not in the evidence.
-            let service = match evidence.asked() {
-                Some(_) => ticket.name().to_string(),
-                None => "this service".to_owned(),
+            let service = match (evidence.asked(), evidence.service()) {
+                (Some(_), _) => ticket.name().to_string(),
+                (None, Some(own)) => {
+                    check_service(own, rule)?;
+                    own.to_string()
+                }
+                (None, None) => "this service".to_owned(),
             };
             check_encryption(service, evidence, rule)
         }
@@ -70,6 +74,16 @@ fn check_ticket(
         }
         _ => Ok(()),
     }
+}
+
+/// Decides whether we are a service still.
+fn check_service(service: &ServiceName, rule: &KerberosRule) -> Result<(), HandshakeError> {
+    if rule.services.iter().any(|own| service.satisfies(own)) {
+        return Ok(());
+    }
+    let own: Vec<String> = rule.services.iter().map(ToString::to_string).collect();
+    let (asked, own) = (service.to_string(), own.join(", "));
+    Err(KerberosFailure::WrongService { asked, own }.into())
 }
 
 /// Decides whether a ticket for the service that is encrypted as this one would count.

@@ -10,7 +10,8 @@ use countersign::{Context, Socket, TcpListener, TcpStream};
 use countersign_lab::{Leaf, Realm};
 
 use crate::world::{
-    ROOT, SERVICE, Server, asking, context, in_own_realm, in_realm, round_trip, serving,
+    OTHER, ROOT, SERVICE, Server, asking, context, in_own_realm, in_realm, round_trip, serving,
+    serving_from,
 };
 
 /// A program may ask that a connection ends when the policy would not have it made any more. One
@@ -80,6 +81,8 @@ fn a_connection_by_ticket_ends_with_the_rules_that_let_it_in() {
             ("server = 'prefer'\nencryption-types = ['aes256-sha1']", false),
             ("server = 'prefer'\nencryption-types = ['aes128-sha1']", true),
             ("server = 'prefer'\n[[allow]]\npeers = ['bob@EXAMPLE.TEST']", true),
+            (&*format!("server = 'prefer'\nservices = ['{OTHER}', '{SERVICE}']"), false),
+            (&*format!("server = 'prefer'\nservices = ['{OTHER}']"), true),
         ] {
             let outcome = under_other_rules(realm, end);
             assert_eq!(outcome.is_err(), is_ended, "{end}: {outcome:?}");
@@ -91,7 +94,7 @@ fn a_connection_by_ticket_ends_with_the_rules_that_let_it_in() {
 fn under_other_rules(realm: &Realm, rules: &str) -> io::Result<()> {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("policy.toml");
-    std::fs::write(&file, serving(realm, "")).unwrap();
+    std::fs::write(&file, serving_from(&realm.file("both"), "")).unwrap();
     let issued = ROOT.issue(Leaf::new().dns("db1.example.test"));
     let builder = Context::builder().policy_file(&file).anchors(ROOT.anchors());
     let ours = builder.credential(issued.credential()).build().unwrap();
@@ -105,7 +108,7 @@ fn under_other_rules(realm: &Realm, rules: &str) -> io::Result<()> {
     let mut client = connecting.join().unwrap();
     let template = QueryTemplate::default().with_sa_ids().aborting_on(SaFields::MM_SA_ID);
     server.query_with(&template).unwrap();
-    std::fs::write(&file, serving(realm, rules)).unwrap();
+    std::fs::write(&file, serving_from(&realm.file("both"), rules)).unwrap();
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(6) {
         let _ = client.write_all(b"x");
