@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::settings::flags;
-use crate::{PeerName, Sid, TicketEncryption, Timestamp, WsaError};
+use crate::{PeerName, ServiceName, Sid, TicketEncryption, Timestamp, WsaError};
 
 /// A name that a peer has proved to hold.
 ///
@@ -37,7 +37,7 @@ impl ProvedPeer {
         match &self.name {
             PeerName::Service(service) => {
                 matches!(self.proof, Proof::CertificateDnsName | Proof::CertificateIpAddress)
-                    || service.is_class(crate::ServiceName::HOST_CLASS)
+                    || service.is_class(ServiceName::HOST_CLASS)
             }
             // The account of a computer in Active Directory ([MS-ADTS] section 3.1.1.8.1).
             PeerName::User(user) => {
@@ -156,6 +156,8 @@ pub struct Evidence {
     expires: Option<Timestamp>,
     groups: Vec<Sid>,
     ticket: Option<TicketEncryption>,
+    is_own_realm: bool,
+    service: Option<Box<ServiceName>>,
 }
 
 impl Evidence {
@@ -180,6 +182,8 @@ impl Evidence {
             expires: None,
             groups: Vec::new(),
             ticket: None,
+            is_own_realm: false,
+            service: None,
         }
     }
 
@@ -225,6 +229,20 @@ impl Evidence {
     #[must_use]
     pub fn with_ticket_encryption(mut self, ticket: Option<TicketEncryption>) -> Self {
         self.ticket = ticket;
+        self
+    }
+
+    /// States that the peer proved its name by a ticket, and is of our own realm.
+    #[must_use]
+    pub fn with_own_realm(mut self, is_own_realm: bool) -> Self {
+        self.is_own_realm = is_own_realm;
+        self
+    }
+
+    /// States for which of our own services the peer had its ticket.
+    #[must_use]
+    pub fn with_service(mut self, service: Option<ServiceName>) -> Self {
+        self.service = service.map(Box::new);
         self
     }
 
@@ -311,6 +329,17 @@ impl Evidence {
     /// ticket that did.
     pub fn ticket_encryption(&self) -> Option<TicketEncryption> {
         self.ticket
+    }
+
+    /// Returns whether the peer proved its name by a ticket, and is of our own realm.
+    pub fn is_of_own_realm(&self) -> bool {
+        self.is_own_realm
+    }
+
+    /// Returns for which of our own services the peer had its ticket, with its realm; `None` if we
+    /// asked for somebody, or it was no ticket that proved the peer.
+    pub fn service(&self) -> Option<&ServiceName> {
+        self.service.as_deref()
     }
 }
 

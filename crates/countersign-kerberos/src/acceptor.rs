@@ -144,6 +144,7 @@ impl Judge {
         }
         Ok(Unconfirmed::new(Found {
             realm: realm.to_owned(),
+            is_own_realm: realm == own_realm,
             peer: principal::name(&client),
             service: own.service.clone(),
             remaining: facts.seconds.map(|seconds| Duration::from_secs(u64::from(seconds))),

@@ -107,6 +107,7 @@ fn nothing() -> Unconfirmed {
     Unconfirmed::new(Found {
         principal: "alice@EXAMPLE.TEST".to_owned(),
         realm: "EXAMPLE.TEST".to_owned(),
+        is_own_realm: true,
         peer: None,
         service: PRINCIPAL.parse().unwrap(),
         remaining: None,

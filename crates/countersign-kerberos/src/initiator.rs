@@ -44,6 +44,8 @@ pub(crate) struct Begun {
     /// The service as it was asked for, with its realm, which both sides confirm.
     principal: String,
     realm: String,
+    /// Whether that is the realm of our own principal.
+    is_own_realm: bool,
     channel: Channel,
     flags: Flags,
     /// How the ticket is encrypted, and the key in it.
@@ -141,7 +143,8 @@ impl Begin {
             return Some(Err(failure));
         }
         let target = Arc::clone(&ready.target);
-        let begun = self.initiate(&ready.held, ready.service.clone(), target, "its copy");
+        let (owner, service) = (ready.owner.as_str(), ready.service.clone());
+        let begun = self.initiate(&ready.held, owner, service, target, "its copy");
         if begun.is_err() {
             self.credential.forget(&ready.held);
         }
@@ -156,7 +159,7 @@ impl Begin {
         self.allows(&owner, &service)?;
         let failed = |call| diagnose(call, &At::Initiating { service: &service, place: &place });
         let target = Arc::new(Name::of_mechanism(&service).map_err(failed)?);
-        let begun = self.initiate(&held, service, target, &place)?;
+        let begun = self.initiate(&held, &owner, service, target, &place)?;
         self.credential.keep_held(&self.asked, &held);
         Ok(begun)
     }
@@ -175,6 +178,7 @@ impl Begin {
     fn initiate(
         &self,
         held: &Held,
+        owner: &str,
         principal: String,
         target: Arc<Name>,
         place: &str,
@@ -210,6 +214,7 @@ impl Begin {
             held: held.clone(),
             target,
             principal,
+            is_own_realm: principal::realm(owner) == Some(realm.as_str()),
             realm,
             channel: self.channel.clone(),
             flags,
@@ -258,6 +263,7 @@ impl Conclude {
     fn conclude(self) -> Result<(Proved, Vec<u8>), KerberosFailure> {
         let Begun { mut context, held, target, principal, realm, channel, flags, .. } = self.begun;
         let (InClear { ticket, session_key }, terms) = (self.begun.in_clear, self.begun.terms);
+        let is_own_realm = self.begun.is_own_realm;
         let failed = |call| diagnose(call, &At::Concluding { service: &principal });
         let binding = channel.binding();
         let step = context
@@ -288,6 +294,7 @@ impl Conclude {
         let proved = Proved(Found {
             principal,
             realm,
+            is_own_realm,
             peer: Some(PeerName::Service(service.clone())),
             service,
             remaining: facts.seconds.map(|seconds| Duration::from_secs(u64::from(seconds))),

@@ -26,6 +26,8 @@ pub struct Unconfirmed(Found);
 pub(crate) struct Found {
     pub(crate) principal: String,
     pub(crate) realm: String,
+    /// Whether that is our own.
+    pub(crate) is_own_realm: bool,
     pub(crate) peer: Option<PeerName>,
     pub(crate) service: ServiceName,
     pub(crate) remaining: Option<Duration>,
@@ -69,6 +71,12 @@ impl Proved {
     /// Returns the peer's realm, which is one of those that the terms allow.
     pub fn realm(&self) -> &str {
         &self.0.realm
+    }
+
+    /// Returns whether the peer's realm is our own, which is the one that counts where the terms list
+    /// none.
+    pub fn is_of_own_realm(&self) -> bool {
+        self.0.is_own_realm
     }
 
     /// Returns the name that the peer proved: at a client the service that it asked for, with its

@@ -23,7 +23,8 @@ use crate::rights;
 /// (unchanged for two seconds, or between two looks), all together, certificate and key as a
 /// checked pair; otherwise the last good generation stays in force. It also does when a policy
 /// file is gone: what it demanded stays demanded until the process starts anew. Live connections
-/// keep their generation.
+/// keep their generation. The authorities of the host (`trust.system`) are read with the others, and
+/// a change of them alone is not noticed.
 #[derive(Clone, Debug)]
 pub struct Context {
     shared: Arc<Shared>,

@@ -66,6 +66,8 @@ pub struct Socket {
     /// What to connect once more with, if our certificate may have to stay back; there may be a
     /// password in it, so it goes as soon as that is known.
     again: Option<Box<Again>>,
+    /// The program gave credentials for the connection under way.
+    has_given: bool,
     state: State,
 }
 
@@ -99,7 +101,6 @@ struct Again {
     generation: Arc<Generation>,
     asked: Asked,
     kerberos: KerberosUse,
-    cleartext: Cleartext,
     party: Party,
     /// The first attempt's time counts.
     started: Instant,
@@ -157,6 +158,7 @@ impl Socket {
             started: None,
             failure: None,
             again: None,
+            has_given: false,
             state,
         }
     }
@@ -327,6 +329,7 @@ impl Socket {
         };
         self.life = life;
         let credentials = self.settings.as_mut().and_then(SecuritySettings::take_credentials);
+        self.has_given = credentials.is_some();
         self.started = Some(Instant::now());
         let started = countersign_sys::start_connect(&descriptor, address)
             .map_err(Error::io(format!("connect to {address}")));
@@ -554,14 +557,7 @@ impl Socket {
                             // needed: one wait for another thread instead of two. Or they are at
                             // hand.
                             let started = Instant::now();
-                            let again = Again::new(
-                                &generation,
-                                &asked,
-                                kerberos,
-                                cleartext,
-                                &party,
-                                started,
-                            );
+                            let again = Again::new(&generation, &asked, kerberos, &party, started);
                             let engine = Engine::client_offering(
                                 &generation.client,
                                 asked,
@@ -634,7 +630,7 @@ impl Socket {
             }
             _ => KerberosUse::Off,
         };
-        self.again = Again::new(&generation, &asked, offer, cleartext, &party, started);
+        self.again = Again::new(&generation, &asked, offer, &party, started);
         let engine = Engine::client_offering(&generation.client, asked, offer, clock::now());
         let engine = self.or_refused(address, engine)?;
         let handshake = Handshake::new(socket, engine, cleartext).started_at(started);
@@ -654,11 +650,12 @@ impl Socket {
     ) -> Result<(), Error> {
         let ready = socket.set_nodelay(true).map_err(Error::io("set the socket up"));
         self.or_failed(ready)?;
-        let Again { generation, asked, kerberos, cleartext, party, started } = again;
+        let Again { generation, asked, kerberos, party, started } = again;
         let config = generation.client.without_certificate();
         let engine = Engine::client_offering(&config, asked, kerberos, clock::now());
         let engine = self.or_refused(address, engine)?;
-        let handshake = Handshake::new(socket, engine, cleartext).started_at(started);
+        // Who has agreed on a proof can do security, whatever it says now.
+        let handshake = Handshake::new(socket, engine, Cleartext::Never).started_at(started);
         self.settle(handshake.with_party(party).advance(), address)
     }
 
@@ -785,6 +782,7 @@ impl Socket {
 
     fn opened(&mut self, channel: Channel) {
         self.again = None;
+        let channel = if self.has_given { channel.with_given_credentials() } else { channel };
         let stream = TcpStream::new(channel, &self.context);
         // It cannot fail: the mode is a flag of ours.
         let _ = stream.set_nonblocking(self.nonblocking);
@@ -838,14 +836,13 @@ impl Again {
         generation: &Arc<Generation>,
         asked: &Asked,
         kerberos: KerberosUse,
-        cleartext: Cleartext,
         party: &Party,
         started: Instant,
     ) -> Option<Box<Self>> {
         let is_of_use = generation.credential.is_some() && kerberos != KerberosUse::Off;
         is_of_use.then(|| {
             let (generation, asked, party) = (generation.clone(), asked.clone(), party.clone());
-            Box::new(Self { generation, asked, kerberos, cleartext, party, started })
+            Box::new(Self { generation, asked, kerberos, party, started })
         })
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use countersign_core::{
-    Asked, Evidence, HandshakeError, KerberosUse, PeerName, ProvedPeer, Sid, TicketEncryption,
-    Timestamp,
+    Asked, Evidence, HandshakeError, KerberosUse, PeerName, ProvedPeer, ServiceName, Sid,
+    TicketEncryption, Timestamp,
 };
 use rustls::ProtocolVersion;
 
@@ -49,12 +49,23 @@ pub struct Proven {
     pub expires: Option<Timestamp>,
     /// How the ticket is encrypted that proved it, if one did.
     pub encryption: Option<TicketEncryption>,
+    /// Whether the peer is of our own realm.
+    pub is_of_own_realm: bool,
+    /// The service that both confirmed; of a client, which of our own.
+    pub service: Option<ServiceName>,
 }
 
 impl Proven {
-    /// States that the peer proved this name, until then, and is in no group.
+    /// States that the peer proved this name, until then, is in no group, and of no realm of ours.
     pub fn new(name: ProvedPeer, expires: Option<Timestamp>) -> Self {
-        Self { name, groups: Vec::new(), expires, encryption: None }
+        Self {
+            name,
+            groups: Vec::new(),
+            expires,
+            encryption: None,
+            is_of_own_realm: false,
+            service: None,
+        }
     }
 }
 
@@ -227,8 +238,8 @@ pub fn join_proof(
     proven: Proven,
     protection: Evidence,
 ) -> Result<Evidence, HandshakeError> {
-    let Proven { name, groups, expires, encryption } = proven;
-    let protection = protection.with_ticket_encryption(encryption);
+    let Proven { name, groups, expires, encryption, is_of_own_realm, service } = proven;
+    let protection = protection.with_ticket_encryption(encryption).with_own_realm(is_of_own_realm);
     let mut names = vec![name];
     let mut until = expires;
     if let Some(answer) = answer {
@@ -249,7 +260,7 @@ pub fn join_proof(
         _ => {
             let plain: Vec<PeerName> = names.iter().map(|it| it.name().clone()).collect();
             admit(question, &plain, &groups)?;
-            Ok(protection.with_peer(None, names, until).with_groups(groups))
+            Ok(protection.with_peer(None, names, until).with_groups(groups).with_service(service))
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::core::{
     Asked, HandshakeError, KerberosFailure, KerberosUse, PeerName, Sid, Timestamp, fold,
 };
 use crate::error::Error;
-use crate::kerberos::{Bearer, Party, ProofUnderWay, Step};
+use crate::kerberos::{Bearer, Party, ProofUnderWay, Step, relied_on_as_client};
 
 /// A proof inside an association, until that has ended, or the proof in it.
 struct Carried<'a>(Option<Inside<'a>>);
@@ -194,14 +194,9 @@ impl Open {
         }
     }
 
-    /// Returns what part Kerberos has where we greet: credentials that a program gave are used, or
-    /// nothing is.
+    /// Returns what part Kerberos has where we greet.
     pub(super) fn relied_on_as_client(&self) -> KerberosUse {
-        match (self.generation.policy.kerberos().client, &self.given) {
-            (Some(KerberosUse::Off), _) => KerberosUse::Off,
-            (_, Some(_)) => KerberosUse::Require,
-            (said, None) => said.unwrap_or_default(),
-        }
+        relied_on_as_client(self.generation.policy.kerberos(), self.given.is_some())
     }
 
     /// Returns what we bring to a proof as the server, by the policy in force.

@@ -23,7 +23,7 @@ pub(crate) use pool::Place;
 mod queue;
 
 mod reliance;
-pub(crate) use reliance::still_counts;
+pub(crate) use reliance::{relied_on_as_client, still_counts};
 
 mod task;
 pub(crate) use task::Task;

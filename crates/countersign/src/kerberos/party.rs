@@ -214,6 +214,8 @@ fn proven(proved: &Proved) -> Result<Proven, HandshakeError> {
     let mut proven = Proven::new(name, proved.remaining().map(until));
     proven.groups = proved.groups().to_vec();
     proven.encryption = Some(proved.encryption());
+    proven.is_of_own_realm = proved.is_of_own_realm();
+    proven.service = Some(proved.service().clone());
     Ok(proven)
 }
 

@@ -97,6 +97,12 @@ impl Channel {
         self
     }
 
+    /// Says that the program gave credentials for this connection.
+    pub(crate) fn with_given_credentials(mut self) -> Self {
+        self.latch.note_given();
+        self
+    }
+
     pub(crate) fn socket(&self) -> &Tcp {
         &self.socket
     }
@@ -194,7 +200,8 @@ impl Channel {
         else {
             return;
         };
-        match still_welcome(&engine, evidence, &generation, peer, local) {
+        let has_given = self.latch.has_given();
+        match still_welcome(&engine, evidence, has_given, &generation, peer, local) {
             Ok(()) => self.latch.judged(&generation),
             Err(why) => self.end(&mut engine, format!("under the policy as it is now, {why}")),
         }

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::context::Generation;
 use crate::core::{Admission, Evidence, HandshakeError, Mechanism, SaFields};
 use crate::error::Error;
-use crate::kerberos::still_counts;
+use crate::kerberos::{relied_on_as_client, still_counts};
 
 /// Which fields a connection may not outlive, and whether it has.
 #[derive(Debug, Default)]
@@ -23,12 +23,23 @@ pub(super) struct Latch {
     context: OnceLock<Context>,
     /// The generation of files under which the peer was last found welcome; zero is none.
     judged: AtomicU64,
+    /// The program gave credentials for this connection.
+    has_given: bool,
 }
 
 impl Latch {
     pub(super) fn set_context(&self, context: &Context) {
         // The first is the one under which the connection was made.
         let _ = self.context.set(context.clone());
+    }
+
+    /// Takes note that the program gave credentials for this connection.
+    pub(super) fn note_given(&mut self) {
+        self.has_given = true;
+    }
+
+    pub(super) fn has_given(&self) -> bool {
+        self.has_given
     }
 
     /// Ends the connection with these fields from now on, those that were set stay; returns how often
@@ -76,10 +87,12 @@ impl Latch {
     }
 }
 
-/// Decides whether a connection would be made under these files, were it made now.
+/// Decides whether a connection would be made under these files, were it made now; `has_given` is
+/// whether the program gave credentials for it.
 pub(super) fn still_welcome(
     engine: &Engine,
     evidence: &Evidence,
+    has_given: bool,
     generation: &Generation,
     peer: SocketAddr,
     local: SocketAddr,
@@ -108,7 +121,10 @@ pub(super) fn still_welcome(
         }
     };
     let rule = policy.kerberos();
-    let relied_on = if engine.is_client() { rule.client } else { rule.server };
-    still_counts(evidence, rule, relied_on.unwrap_or_default())?;
+    let relied_on = match engine.is_client() {
+        true => relied_on_as_client(rule, has_given),
+        false => rule.server.unwrap_or_default(),
+    };
+    still_counts(evidence, rule, relied_on)?;
     engine.judge_anew(&question, &generation.anchors, clock::now())
 }

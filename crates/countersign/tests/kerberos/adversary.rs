@@ -5,11 +5,14 @@ use std::net::TcpListener as Plain;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use countersign::core::{QueryTemplate, SaFields};
+use countersign::core::{Credentials, QueryTemplate, SaFields, SecuritySettings};
 use countersign::{Context, Socket, TcpListener, TcpStream};
 use countersign_lab::{Leaf, Realm};
 
-use crate::world::{ROOT, SERVICE, Server, asking, context, in_realm, round_trip, serving};
+use crate::world::{
+    OTHER, ROOT, SERVICE, Server, asking, context, in_own_realm, in_realm, round_trip, serving,
+    serving_from,
+};
 
 /// A program may ask that a connection ends when the policy would not have it made any more. One
 /// under the policy that made it goes on.
@@ -26,6 +29,47 @@ fn a_connection_by_ticket_goes_on_under_the_policy_that_made_it() {
     });
 }
 
+/// The same where no policy speaks of Kerberos, and the program gave credentials.
+#[test]
+fn a_connection_by_password_goes_on_until_policy_turns_kerberos_off() {
+    in_own_realm(
+        |kdc| kdc.administer("addprinc -pw correct-horse carol\n"),
+        |realm| {
+            let server = Server::start(&context(&serving(realm, "")));
+            let home = tempfile::tempdir().unwrap();
+            let file = home.path().join("policy.toml");
+            std::fs::write(&file, "").unwrap();
+            let builder = Context::builder().policy_file(&file).anchors(ROOT.anchors());
+            let client = builder.build().unwrap();
+            let credentials =
+                Credentials::new("carol".into(), "EXAMPLE.TEST".into(), "correct-horse".into());
+            let mut socket = Socket::stream(&client, server.address).unwrap();
+            let settings = SecuritySettings::default().with_credentials(credentials);
+            socket.set_security(Some(settings)).unwrap();
+            socket.set_peer_target_name(server.address, SERVICE.parse().unwrap()).unwrap();
+            socket.connect(server.address).unwrap();
+            let stream = socket.into_stream().unwrap();
+            let template = QueryTemplate::default().with_sa_ids().aborting_on(SaFields::MM_SA_ID);
+            stream.query_with(&template).unwrap();
+            round_trip(&stream);
+            let follow = |policy: &str| {
+                let before = client.generation();
+                std::fs::write(&file, policy).unwrap();
+                let deadline = Instant::now() + Duration::from_secs(20);
+                while client.generation() == before {
+                    assert!(Instant::now() < deadline, "it was not taken");
+                    thread::sleep(Duration::from_millis(100));
+                }
+                stream.query_with(&template).map(drop)
+            };
+            follow("# as before\n").unwrap();
+            round_trip(&stream);
+            let why = follow("kerberos.client = 'off'\n").unwrap_err().to_string();
+            assert!(why.contains("Kerberos, which is off by now"), "{why}");
+        },
+    );
+}
+
 /// What a program learned of a peer by its ticket ends with what let the ticket count.
 #[test]
 fn a_connection_by_ticket_ends_with_the_rules_that_let_it_in() {
@@ -37,6 +81,8 @@ fn a_connection_by_ticket_ends_with_the_rules_that_let_it_in() {
             ("server = 'prefer'\nencryption-types = ['aes256-sha1']", false),
             ("server = 'prefer'\nencryption-types = ['aes128-sha1']", true),
             ("server = 'prefer'\n[[allow]]\npeers = ['bob@EXAMPLE.TEST']", true),
+            (&*format!("server = 'prefer'\nservices = ['{OTHER}', '{SERVICE}']"), false),
+            (&*format!("server = 'prefer'\nservices = ['{OTHER}']"), true),
         ] {
             let outcome = under_other_rules(realm, end);
             assert_eq!(outcome.is_err(), is_ended, "{end}: {outcome:?}");
@@ -48,7 +94,7 @@ fn a_connection_by_ticket_ends_with_the_rules_that_let_it_in() {
 fn under_other_rules(realm: &Realm, rules: &str) -> io::Result<()> {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("policy.toml");
-    std::fs::write(&file, serving(realm, "")).unwrap();
+    std::fs::write(&file, serving_from(&realm.file("both"), "")).unwrap();
     let issued = ROOT.issue(Leaf::new().dns("db1.example.test"));
     let builder = Context::builder().policy_file(&file).anchors(ROOT.anchors());
     let ours = builder.credential(issued.credential()).build().unwrap();
@@ -62,7 +108,7 @@ fn under_other_rules(realm: &Realm, rules: &str) -> io::Result<()> {
     let mut client = connecting.join().unwrap();
     let template = QueryTemplate::default().with_sa_ids().aborting_on(SaFields::MM_SA_ID);
     server.query_with(&template).unwrap();
-    std::fs::write(&file, serving(realm, rules)).unwrap();
+    std::fs::write(&file, serving_from(&realm.file("both"), rules)).unwrap();
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(6) {
         let _ = client.write_all(b"x");

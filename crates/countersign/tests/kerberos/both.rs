@@ -1,11 +1,14 @@
 //! Clients with a certificate and a ticket: a machine, and who uses it.
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener as Plain};
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use countersign::core::{HandshakeError, KerberosFailure, Proof};
+use countersign::core::{
+    HandshakeError, KerberosFailure, Proof, SecurityFlags, SecurityProtocol, SecuritySettings,
+};
 use countersign::{Error, Socket};
 use countersign_lab::{Authority, Issued, Leaf, Realm};
 use countersign_sys::wait;
@@ -77,8 +80,7 @@ fn a_password_is_used_again_on_the_second_connection() {
             let (user, domain) = ("carol".to_owned(), "EXAMPLE.TEST".to_owned());
             let password = "correct-horse".to_owned();
             let credentials = countersign::core::Credentials::new(user, domain, password);
-            let settings =
-                countersign::core::SecuritySettings::default().with_credentials(credentials);
+            let settings = SecuritySettings::default().with_credentials(credentials);
             let mut socket = Socket::stream(&client, server.address).unwrap();
             socket.set_security(Some(settings)).unwrap();
             socket.set_peer_target_name(server.address, SERVICE.parse().unwrap()).unwrap();
@@ -205,7 +207,12 @@ impl ClientCertVerifier for Curious {
 /// Mallory, who has no key of the realm, answers clients with an own certificate and asks for
 /// theirs; returns what came of each.
 fn mallory(listener: Plain, clients: usize) -> thread::JoinHandle<Vec<Option<usize>>> {
-    let config = || {
+    thread::spawn(move || (0..clients).map(|_| mallory_once(&listener)).collect())
+}
+
+/// The same for one client.
+fn mallory_once(listener: &Plain) -> Option<usize> {
+    let config = {
         let issued = Authority::new("mallory").issue(Leaf::new().dns("db1.example.test"));
         let provider = Arc::new(default_provider());
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
@@ -217,17 +224,11 @@ fn mallory(listener: Plain, clients: usize) -> thread::JoinHandle<Vec<Option<usi
         config.alpn_protocols = vec![b"countersign-krb5/1".to_vec()];
         Arc::new(config)
     };
-    thread::spawn(move || {
-        let mut shown = Vec::new();
-        for _ in 0..clients {
-            let (mut socket, _) = listener.accept().unwrap();
-            socket.set_read_timeout(Some(PATIENCE)).unwrap();
-            let mut tls = rustls::ServerConnection::new(config()).unwrap();
-            while tls.is_handshaking() && tls.complete_io(&mut socket).is_ok() {}
-            shown.push(tls.peer_certificates().map(<[_]>::len));
-        }
-        shown
-    })
+    let (mut socket, _) = listener.accept().unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut tls = rustls::ServerConnection::new(config).unwrap();
+    while tls.is_handshaking() && tls.complete_io(&mut socket).is_ok() {}
+    tls.peer_certificates().map(<[_]>::len)
 }
 
 #[test]
@@ -255,5 +256,37 @@ fn who_cannot_prove_itself_sees_no_certificate_on_either_connection() {
             );
             assert_eq!(mallory.join().unwrap(), [None, None]);
         }
+    });
+}
+
+/// Who has agreed on a proof can do security, whatever it says on the second connection.
+#[test]
+fn who_takes_the_offer_first_does_not_get_cleartext_on_the_second_connection() {
+    in_realm(|realm| {
+        let listener = Plain::bind("127.0.0.1:0").unwrap();
+        let address: SocketAddr = listener.local_addr().unwrap();
+        let mallory = thread::spawn(move || {
+            assert_eq!(mallory_once(&listener), None);
+            let (mut second, _) = listener.accept().unwrap();
+            second.write_all(b"220 hello\r\n").unwrap();
+            let _ = second.read(&mut [0; 1024]);
+            drop(second);
+            listener.set_nonblocking(true).unwrap();
+            thread::sleep(Duration::from_millis(200));
+            assert!(listener.accept().is_err(), "it came a third time, in clear");
+        });
+        let policy = asking(realm, "alice", "client = 'prefer'\n");
+        let client = showing(&policy, &laptop());
+        let insecure =
+            SecuritySettings::new(SecurityProtocol::Default, SecurityFlags::ALLOW_INSECURE);
+        let mut socket = Socket::stream(&client, address).unwrap();
+        socket.set_security(Some(insecure.unwrap())).unwrap();
+        socket.set_peer_target_name(address, SERVICE.parse().unwrap()).unwrap();
+        let error = socket.connect(address).unwrap_err();
+        assert!(
+            matches!(error, Error::Handshake { source: HandshakeError::NotTls { .. }, .. }),
+            "{error}"
+        );
+        mallory.join().unwrap();
     });
 }
