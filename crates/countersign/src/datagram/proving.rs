@@ -153,8 +153,16 @@ impl Open {
         // It may have been given up meanwhile.
         let Some(search) = self.proofs.take_search(peer, number) else { return };
         let deadline = Some(search.deadline);
-        let greeted =
-            offer(found).and_then(|offer| self.greet(peer, search.asked, offer, deadline));
+        let offered = match search.planned {
+            // They may be looked for no more by now, or must be there.
+            Some((asked, KerberosUse::Prefer)) => offer(found).map(|offer| (asked, offer)),
+            Some(planned) => Ok(planned),
+            None => {
+                let what = "policy does not say any more who must be there".to_owned();
+                Err(HandshakeError::OurSide { what })
+            }
+        };
+        let greeted = offered.and_then(|(asked, offer)| self.greet(peer, asked, offer, deadline));
         if let Err(error) = greeted {
             self.remember_refusal(peer, error);
         }

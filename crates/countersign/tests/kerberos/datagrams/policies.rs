@@ -207,3 +207,38 @@ fn a_keytab_that_is_broken_leaves_the_last_good_one_in_force() {
         },
     );
 }
+
+/// A handshake that began when a ticket was not needed does not end without one when it is.
+#[test]
+fn a_handshake_that_policy_overtakes_begins_anew() {
+    in_own_realm(
+        |_| {},
+        |realm| {
+            let file = realm.path("policy.toml");
+            let says = |word: &str| asking(realm, "no-such-cache", &format!("client = '{word}'\n"));
+            fs::write(&file, says("prefer")).unwrap();
+            let client = following(&file, "laptop.example.test");
+            let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            server.set_read_timeout(Some(PATIENCE)).unwrap();
+            let at = server.local_addr().unwrap();
+            thread::scope(|scope| {
+                let waits = scope.spawn(|| meet(&client, at, SERVICE).map(drop));
+                let offers = || {
+                    let mut hello = [0; 2048];
+                    let count = server.recv(&mut hello).unwrap();
+                    let protocol = b"countersign-krb5/1";
+                    hello[..count].windows(protocol.len()).any(|it| it == protocol)
+                };
+                assert!(!offers(), "there is no ticket");
+                fs::write(&file, says("require")).unwrap();
+                let deadline = Instant::now() + PATIENCE;
+                while !offers() {
+                    assert!(!waits.is_finished(), "it went on as it began");
+                    assert!(Instant::now() < deadline, "the old policy is still in force");
+                }
+                // Nobody answers.
+                assert!(waits.join().unwrap().is_err());
+            });
+        },
+    );
+}
