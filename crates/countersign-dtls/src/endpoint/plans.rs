@@ -32,6 +32,14 @@ impl Endpoint {
         }
     }
 
+    /// Has the next look at a peer that we greeted offer no ticket; its certificate must do then.
+    pub(super) fn look_without_ticket(&mut self, address: SocketAddr) {
+        let live = self.peers.get_mut(&address).and_then(|peer| peer.live.as_mut());
+        if let Some((_, offer)) = live.and_then(|live| live.look.as_mut()) {
+            *offer = KerberosUse::Off;
+        }
+    }
+
     /// Begins a handshake of ours anew, if it does not fit what is planned now.
     fn begin_anew(
         &mut self,

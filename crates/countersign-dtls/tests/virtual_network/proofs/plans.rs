@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use countersign_core::{Asked, HandshakeError, KerberosUse};
+use countersign_core::{Asked, HandshakeError, KerberosFailure, KerberosUse};
 
 use super::prover::Conduct;
 use super::{ALICE, PREFER};
@@ -101,4 +101,39 @@ fn a_proof_that_nobody_wants_any_more_is_over() {
     let evidence = net.hosts[0].endpoint.evidence(peer).unwrap();
     assert_eq!(super::proofs(evidence).len(), 1);
     assert_eq!(net.hosts[0].prover.begun.len(), 1);
+}
+
+/// The ticket that an association was made with has expired when its peer restarts: who need not
+/// show one goes by certificate then, as for a peer that is greeted for the first time.
+#[test]
+fn a_look_out_without_a_ticket_is_followed_by_one_that_offers_none() {
+    for (offer, proofs) in [(KerberosUse::Prefer, 2), (KerberosUse::Require, 3)] {
+        let (world, mut net, peer) = hosts();
+        net.offer(0, 1, NAME, offer);
+        assert!(net.meet(0, 1));
+        net.settle();
+        let old = net.hosts[0].endpoint.evidence(peer).unwrap().session();
+        let certified = Conduct::proves("host/one.test@EXAMPLE.COM");
+        let fresh = net.add_prover(world.host(NAME), PREFER, certified);
+        net.hosts[1].address = "198.51.100.1:1".parse().unwrap();
+        net.hosts[fresh].address = peer;
+        clock::pass(Duration::from_secs(61));
+        net.send(0, fresh, b"lost");
+        assert!(net.run(Duration::from_secs(9), |net| net.hosts[0].prover.begun.len() == 2));
+        let (proof, ..) = net.hosts[0].prover.begun[1];
+        net.hosts[0].prover.forget(proof);
+        let lent = net.hosts[0].endpoint.proof(proof, clock::now()).unwrap();
+        let (place, detail) = ("a test".to_owned(), "it expired".to_owned());
+        let _told = lent.refuse(KerberosFailure::NoCredentials { place, detail }.into());
+        net.go_on(0);
+        net.settle();
+        clock::pass(Duration::from_secs(61));
+        net.send(0, fresh, b"lost too");
+        net.run(Duration::from_secs(9), |_| false);
+        assert_eq!(net.hosts[0].prover.begun.len(), proofs, "{offer:?}");
+        assert_ne!(net.hosts[0].endpoint.evidence(peer).unwrap().session(), old);
+        net.send(0, fresh, b"arrives");
+        net.settle();
+        assert_eq!(super::delivered(&net, fresh), [b"arrives"]);
+    }
 }
