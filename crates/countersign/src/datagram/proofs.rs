@@ -145,11 +145,17 @@ impl Proofs {
         Some(search)
     }
 
-    /// Has peers for whom tickets are looked for be asked for by these names.
-    pub(super) fn plan_anew(&mut self, plan: &Planning<'_>) {
+    /// Has peers for whom tickets are looked for be asked for as `plan` says, and returns those, with the
+    /// number of the search, for whom none need be looked for any more.
+    pub(super) fn plan_anew(&mut self, plan: &Planning<'_>) -> Vec<(SocketAddr, u64)> {
+        let mut settled = Vec::new();
         for (peer, search) in &mut self.searches {
             search.planned = plan(*peer);
+            if !matches!(search.planned, Some((_, KerberosUse::Prefer))) {
+                settled.push((*peer, search.number));
+            }
         }
+        settled
     }
 
     /// Looks no more for tickets for others than this peer.

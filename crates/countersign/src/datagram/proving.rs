@@ -148,8 +148,8 @@ impl Open {
         }
     }
 
-    /// Greets a peer, knowing whether we have tickets.
-    fn greet_knowing(&mut self, peer: SocketAddr, number: u64, found: Option<Finding>) {
+    /// Greets a peer, knowing whether we have tickets, or that it does not matter.
+    pub(super) fn greet_knowing(&mut self, peer: SocketAddr, number: u64, found: Option<Finding>) {
         // It may have been given up meanwhile.
         let Some(search) = self.proofs.take_search(peer, number) else { return };
         let deadline = Some(search.deadline);

@@ -84,8 +84,10 @@ impl Open {
     fn plan_anew(&mut self, settings: Option<&SecuritySettings>, names: &TargetTable) {
         let (now, generation) = (self.now(), self.generation.clone());
         let planned = |peer| plan(&generation, settings, names, peer).ok();
-        self.proofs.plan_anew(&planned);
         self.endpoint.plan_anew(now, &planned);
+        for (peer, number) in self.proofs.plan_anew(&planned) {
+            self.greet_knowing(peer, number, None);
+        }
         self.absorb();
     }
 

@@ -242,3 +242,48 @@ fn a_handshake_that_policy_overtakes_begins_anew() {
         },
     );
 }
+
+/// Who looks for tickets that nobody wants any more greets at once, although the KDC is silent.
+#[test]
+fn a_look_for_tickets_ends_when_policy_wants_none() {
+    let with_carol = |kdc: &countersign_lab::Kdc| {
+        crate::silence::with_silent_realm(kdc);
+        kdc.add(&["carol@SILENT.TEST"]);
+        kdc.keytab("carol", &["carol@SILENT.TEST"]);
+    };
+    in_own_realm(with_carol, |realm| {
+        let silent = crate::silence::silence(realm);
+        let server = Echo::start(&crate::world::showing(
+            &serving(realm, ""),
+            &ROOT.issue(Leaf::new().dns("db1.example.test")),
+        ));
+        let keys = |word: &str| {
+            format!(
+                "[kerberos]\nclient = '{word}'\nclient-keytab = '{}'\n\
+                 principal = 'carol@SILENT.TEST'\n[limits]\nhandshake-timeout-ms = 15000\n",
+                realm.file("carol")
+            )
+        };
+        let file = realm.path("policy.toml");
+        fs::write(&file, keys("prefer")).unwrap();
+        let client = following(&file, "laptop.example.test");
+        let socket = UdpSocket::bind_with(&client, "127.0.0.1:0").unwrap();
+        socket.set_peer_target_name(server.address, SERVICE.parse().unwrap()).unwrap();
+        socket.set_nonblocking(true);
+        let started = Instant::now();
+        let sends = || match socket.send_to(b"hello", server.address) {
+            Ok(_) => true,
+            Err(error) if error.is_would_block() => false,
+            Err(error) => panic!("{error}"),
+        };
+        assert!(!sends() && server.saw_nobody());
+        fs::write(&file, keys("off")).unwrap();
+        while !sends() {
+            thread::sleep(Duration::from_millis(50));
+        }
+        let info = socket.query(server.address).unwrap();
+        assert!(peer(info.evidence().unwrap()).ends_with("certificate dNSName"));
+        assert!(started.elapsed() < Duration::from_secs(14), "{:?}", started.elapsed());
+        crate::silence::end(silent);
+    });
+}
