@@ -31,7 +31,8 @@
 
 mod endpoint;
 pub use endpoint::{
-    Admitting, Arrival, Endpoint, Event, Limits, ProofId, Proving, SendError, Side, Standing,
+    Admitting, Arrival, Endpoint, Event, Limits, Planning, ProofId, Proving, SendError, Side,
+    Standing,
 };
 
 mod engine;

@@ -261,3 +261,33 @@ fn spec_7_6_a_query_does_not_wait_for_a_thread_that_receives() {
     });
     is_done.recv_timeout(Duration::from_secs(5)).unwrap();
 }
+
+/// What is meant for one peer does not go to another who takes over its address at that moment.
+#[test]
+fn an_answer_goes_to_the_session_that_it_is_for_or_to_nobody() {
+    let world = World::new();
+    let server = host(&world, "server.test");
+    let address = server.local_addr().unwrap();
+    let (mut at, mut before) = (any(), None);
+    for who in ["first.test", "second.test"] {
+        let client = bound(&world.showing(Leaf::new().dns(who), ""), at);
+        let from = client.local_addr().unwrap();
+        at = from;
+        client.set_peer_target_name(address, name("server.test")).unwrap();
+        let session = thread::scope(|scope| {
+            let sends = scope.spawn(|| client.send_to(b"hello", address).unwrap());
+            assert_eq!(server.recv_from(&mut [0; 16]).unwrap(), (5, from));
+            sends.join().unwrap();
+            server.query(from).unwrap().evidence().unwrap().session()
+        });
+        if let Some(before) = before {
+            let error = server.send_within(before, b"for another", from).unwrap_err();
+            assert_eq!(error.wsa(), WsaError::NotConn, "{error}");
+        }
+        server.send_within(session, b"for you", from).unwrap();
+        let mut into = [0; 16];
+        assert_eq!(client.recv_from(&mut into).unwrap(), (7, address));
+        assert_eq!(&into[..7], b"for you");
+        before = Some(session);
+    }
+}

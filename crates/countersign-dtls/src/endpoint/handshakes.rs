@@ -1,7 +1,7 @@
 //! How peers come, prove who they are, and go.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use super::{
 use countersign_tls::ProofBinding;
 
 use crate::association::first;
+use crate::engine::Engine;
 use crate::shape;
 
 /// How long a peer that sent a cookie has to send more: long, since to begin anew while its answer
@@ -210,21 +211,23 @@ impl Endpoint {
                 }
                 Output::Secured(evidence) => {
                     let Pending { engine, role, random, local, deadline, .. } = pending;
-                    let (asked, offer, known_by) = match role {
-                        Role::Client { asked, offer, .. } => (Some(asked), offer, Some(deadline)),
+                    let (look, known_by) = match role {
+                        Role::Client { asked, offer, .. } => (Some((asked, offer)), Some(deadline)),
                         Role::Server { ticket } => {
                             self.half_open.remove(ticket);
-                            (None, KerberosUse::Off, None)
+                            (None, None)
                         }
                     };
                     if self.ends_watched(address, now) {
                         let mut engine = engine;
                         engine.close();
-                        while let Output::Transmit(datagram) = engine.poll(now) {
-                            let to = address;
-                            self.events.push_back(Event::Transmit { to, from, datagram });
-                        }
-                        return;
+                        return Self::transmit_all(
+                            &mut self.events,
+                            address,
+                            from,
+                            engine.as_mut(),
+                            now,
+                        );
                     }
                     let (evidence, watched) = (Arc::from(evidence), SaFields::NONE);
                     let (used, quiet) = (now.instant, now.instant);
@@ -234,8 +237,8 @@ impl Endpoint {
                         used,
                         quiet,
                         suspected: false,
-                        asked,
-                        offer,
+                        asked: look.as_ref().map(|(asked, _)| asked.clone()),
+                        look,
                         local,
                         random,
                         watched,
@@ -269,8 +272,12 @@ impl Endpoint {
         self.next_proof += 1;
         self.proofs.insert(proof, address);
         pending.proof = Some(proof);
-        let (began, asked) = match &pending.role {
-            Role::Client { asked, .. } => (Side::Ours, Some(asked.clone())),
+        let (began, asked) = match &mut pending.role {
+            Role::Client { asked, heard, .. } => {
+                // However its messages were packed: it is no cookie any more that we wait upon.
+                *heard = Heard::Answer;
+                (Side::Ours, Some(asked.clone()))
+            }
             Role::Server { .. } => (Side::Theirs, None),
         };
         let (peer, local) = (address, pending.local);
@@ -390,9 +397,7 @@ impl Endpoint {
         let Some(peer) = self.peers.get_mut(&address) else { return };
         let (Some(live), None) = (&mut peer.live, &peer.pending) else { return };
         live.quiet = now.instant;
-        let (Some(asked), offer, local) = (live.asked.clone(), live.offer, live.local) else {
-            return;
-        };
+        let (Some((asked, offer)), local) = (live.look.clone(), live.local) else { return };
         let deadline = now.instant + self.limits.handshake_timeout;
         let wish = Wish { asked, offer, attempts: super::ATTEMPTS, local, deadline };
         // One that cannot begin is no reason to end what works.
@@ -434,10 +439,26 @@ impl Endpoint {
         pending: &mut Pending,
         now: Moment,
     ) {
-        let from = pending.local;
         pending.engine.close();
-        while let Output::Transmit(datagram) = pending.engine.poll(now) {
-            events.push_back(Event::Transmit { to: address, from, datagram });
+        Self::transmit_all(events, address, pending.local, pending.engine.as_mut(), now);
+    }
+
+    /// Sends the last words of what is over; whatever else it says has no place any more.
+    fn transmit_all(
+        events: &mut VecDeque<Event>,
+        to: SocketAddr,
+        from: Option<IpAddr>,
+        engine: &mut dyn Engine,
+        now: Moment,
+    ) {
+        loop {
+            match engine.poll(now) {
+                Output::Transmit(datagram) => {
+                    events.push_back(Event::Transmit { to, from, datagram });
+                }
+                Output::Wait(_) => return,
+                _ => {}
+            }
         }
     }
 

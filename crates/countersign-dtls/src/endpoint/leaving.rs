@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use countersign_core::HandshakeError;
+use countersign_core::{HandshakeError, KerberosFailure, KerberosUse};
 
 use super::peer::{Leaving, Role};
 use super::{Endpoint, Event, Moment, Output};
@@ -22,6 +22,11 @@ impl Endpoint {
             Role::Client { .. } => None,
         };
         self.drop_leaving(address);
+        if let Role::Client { offer: KerberosUse::Prefer, .. } = pending.role
+            && lacks_ticket(&error)
+        {
+            self.look_without_ticket(address);
+        }
         self.report(address, &pending.role, error);
         let leaving = Leaving {
             engine: pending.engine,
@@ -86,4 +91,11 @@ impl Endpoint {
             self.half_open.remove(ticket);
         }
     }
+}
+
+/// Returns whether a proof failed because we have no ticket any more: who need not show one greets
+/// without.
+fn lacks_ticket(error: &HandshakeError) -> bool {
+    use KerberosFailure::{NoCredentials, TicketExpired};
+    matches!(error, HandshakeError::Kerberos(NoCredentials { .. } | TicketExpired { .. }))
 }

@@ -9,6 +9,9 @@ pub use limits::Limits;
 
 mod peer;
 
+mod plans;
+pub use plans::Planning;
+
 mod proving;
 pub use proving::{ProofId, Proving};
 

@@ -33,9 +33,10 @@ pub(super) struct Live {
     pub(super) quiet: Instant,
     /// The network said that nobody is there, and nothing came from the peer since.
     pub(super) suspected: bool,
-    /// Whom we asked for, if we did, and what we offered.
+    /// Whom we asked for, if we did.
     pub(super) asked: Option<Asked>,
-    pub(super) offer: KerberosUse,
+    /// Whom we would ask for now, and what we would offer, to look whether the peer is still there.
+    pub(super) look: Option<(Asked, KerberosUse)>,
     /// The address of ours that the peer came to.
     pub(super) local: Option<IpAddr>,
     pub(super) random: [u8; 32],

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_dtls::ProofId;
+use countersign_dtls::{Planning, ProofId};
 use countersign_kerberos::{DelegatedCredential, Done, Holder, InitiatorCredential};
 use countersign_sys::ReadySet;
 
@@ -55,7 +55,9 @@ impl Proving {
 pub(super) struct Search {
     /// Tells it from an earlier one for the same peer.
     number: u64,
-    pub(super) asked: Asked,
+    /// Whom the peer is asked for and how, by the policy in force; `None` is that it is not to be
+    /// greeted any more.
+    pub(super) planned: Option<(Asked, KerberosUse)>,
     /// When the handshake has to be over that follows.
     pub(super) deadline: Instant,
     #[expect(dead_code, reason = "it is there to be dropped")]
@@ -122,7 +124,8 @@ impl Proofs {
         let look = move || Finding::Tickets(credential.holder());
         self.completions()?.start(&place, Errand::Search(peer, number), awaited, look)?;
         self.deadlines.insert((deadline, peer));
-        self.searches.insert(peer, Search { number, asked, deadline, place });
+        let planned = Some((asked, KerberosUse::Prefer));
+        self.searches.insert(peer, Search { number, planned, deadline, place });
         Ok(())
     }
 
@@ -140,6 +143,19 @@ impl Proofs {
         let search = self.searches.remove(&peer)?;
         self.deadlines.remove(&(search.deadline, peer));
         Some(search)
+    }
+
+    /// Has peers for whom tickets are looked for be asked for as `plan` says, and returns those, with the
+    /// number of the search, for whom none need be looked for any more.
+    pub(super) fn plan_anew(&mut self, plan: &Planning<'_>) -> Vec<(SocketAddr, u64)> {
+        let mut settled = Vec::new();
+        for (peer, search) in &mut self.searches {
+            search.planned = plan(*peer);
+            if !matches!(search.planned, Some((_, KerberosUse::Prefer))) {
+                settled.push((*peer, search.number));
+            }
+        }
+        settled
     }
 
     /// Looks no more for tickets for others than this peer.

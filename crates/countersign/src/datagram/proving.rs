@@ -148,13 +148,21 @@ impl Open {
         }
     }
 
-    /// Greets a peer, knowing whether we have tickets.
-    fn greet_knowing(&mut self, peer: SocketAddr, number: u64, found: Option<Finding>) {
+    /// Greets a peer, knowing whether we have tickets, or that it does not matter.
+    pub(super) fn greet_knowing(&mut self, peer: SocketAddr, number: u64, found: Option<Finding>) {
         // It may have been given up meanwhile.
         let Some(search) = self.proofs.take_search(peer, number) else { return };
         let deadline = Some(search.deadline);
-        let greeted =
-            offer(found).and_then(|offer| self.greet(peer, search.asked, offer, deadline));
+        let offered = match search.planned {
+            // They may be looked for no more by now, or must be there.
+            Some((asked, KerberosUse::Prefer)) => offer(found).map(|offer| (asked, offer)),
+            Some(planned) => Ok(planned),
+            None => {
+                let what = "policy does not say any more who must be there".to_owned();
+                Err(HandshakeError::OurSide { what })
+            }
+        };
+        let greeted = offered.and_then(|(asked, offer)| self.greet(peer, asked, offer, deadline));
         if let Err(error) = greeted {
             self.remember_refusal(peer, error);
         }

@@ -25,13 +25,8 @@ impl State {
         open: &Open,
         address: SocketAddr,
     ) -> Result<(Asked, KerberosUse), Error> {
-        let default = SecuritySettings::default();
-        let settings = self.settings.as_ref().unwrap_or(&default);
-        let policy = &open.generation.policy;
-        match policy.plan_client(Some(settings), &self.names, address)? {
-            ClientPlan::Tls { asked, kerberos, .. } => Ok((asked, kerberos)),
-            _ => Err(Error::Plan(PlanError::NoName { peer: address })),
-        }
+        let planned = plan(&open.generation, self.settings.as_ref(), &self.names, address);
+        planned.map_err(Error::Plan)
     }
 
     /// Returns a peer that has an association, or is about to, under another name than `names`
@@ -62,22 +57,40 @@ impl State {
 
     /// Ends what the policy in force would not have made, if the program asked for that.
     pub(super) fn follow_policy(&mut self, generation: impl FnOnce() -> Arc<Generation>) {
-        let Self { open: Some(open), settings, names, local, .. } = self else { return };
-        if !open.follows_policy {
+        if self.open.as_ref().is_some_and(|open| open.follows_policy) {
+            self.go_by(generation());
+        }
+    }
+
+    /// Goes by these files from now on: who greets us, whom we greet, and with whom we are about to
+    /// talk; associations that hold stay, unless the program wants it otherwise.
+    pub(super) fn go_by(&mut self, generation: Arc<Generation>) {
+        let Self { open: Some(open), settings, names, local, mtu, .. } = self else { return };
+        if generation.number == open.generation.number {
             return;
         }
-        let generation = generation();
-        if generation.number != open.generation.number {
-            if let Ok(config) = config(&generation, self.mtu) {
-                open.endpoint.set_config(config);
-            }
-            open.generation = generation;
-            open.follow_policy(settings.as_ref(), names, *local);
+        // One that cannot be used leaves the one before in force.
+        if let Ok(config) = config(&generation, *mtu) {
+            open.endpoint.set_config(config);
         }
+        open.generation = generation;
+        open.follow_policy(settings.as_ref(), names, *local);
+        open.plan_anew(settings.as_ref(), names);
     }
 }
 
 impl Open {
+    /// Has what we are about to ask of peers be what the policy in force says.
+    fn plan_anew(&mut self, settings: Option<&SecuritySettings>, names: &TargetTable) {
+        let (now, generation) = (self.now(), self.generation.clone());
+        let planned = |peer| plan(&generation, settings, names, peer).ok();
+        self.endpoint.plan_anew(now, &planned);
+        for (peer, number) in self.proofs.plan_anew(&planned) {
+            self.greet_knowing(peer, number, None);
+        }
+        self.absorb();
+    }
+
     /// Ends the associations that the program wants to follow the policy, and that would not be made
     /// under the one in force.
     pub(super) fn follow_policy(
@@ -122,6 +135,26 @@ impl Open {
             }
         }
         self.absorb();
+    }
+}
+
+/// Decides whom the peer at `address` must prove to be when we greet it, and whether a ticket may or
+/// must prove it.
+///
+/// # Errors
+///
+/// Why it cannot be greeted.
+fn plan(
+    generation: &Generation,
+    settings: Option<&SecuritySettings>,
+    names: &TargetTable,
+    address: SocketAddr,
+) -> Result<(Asked, KerberosUse), PlanError> {
+    let default = SecuritySettings::default();
+    let settings = Some(settings.unwrap_or(&default));
+    match generation.policy.plan_client(settings, names, address)? {
+        ClientPlan::Tls { asked, kerberos, .. } => Ok((asked, kerberos)),
+        _ => Err(PlanError::NoName { peer: address }),
     }
 }
 

@@ -347,18 +347,10 @@ impl State {
         generation: Arc<Generation>,
     ) -> Result<(), Error> {
         let was_called = std::mem::take(&mut self.was_called);
-        let Self { open: Some(open), names, settings, connected, local, mtu, alarm, .. } = self
-        else {
+        self.go_by(generation);
+        let Self { open: Some(open), names, settings, connected, local, alarm, .. } = self else {
             return Ok(());
         };
-        if generation.number != open.generation.number {
-            // One that cannot be used leaves the one before in force.
-            if let Ok(config) = config(&generation, *mtu) {
-                open.endpoint.set_config(config);
-            }
-            open.generation = generation;
-            open.follow_policy(settings.as_ref(), names, *local);
-        }
         let now = open.now();
         open.fetch_findings();
         let unserved = RefCell::new(Vec::new());

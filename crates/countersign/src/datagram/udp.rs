@@ -12,8 +12,8 @@ use countersign_sys::{MAX_SEGMENTS, ReadySet, Signal};
 
 use super::state::State;
 use crate::core::{
-    Credentials, KerberosUse, Lifecycle, SecuritySettings, SocketKind, Stage, TargetTable,
-    WsaError, fold,
+    Credentials, KerberosUse, Lifecycle, SecuritySettings, SessionId, SocketKind, Stage,
+    TargetTable, WsaError, fold,
 };
 use crate::kerberos::given_by_program;
 use crate::listener::Refusal;
@@ -27,7 +27,8 @@ use crate::{Context, Error, PeerName};
 /// first is asked for its proof before a byte of it is handed out: it must hold the name that is
 /// set for its address or, where none is, pass the policy's `[[allow]]` rules. If a peer proves itself
 /// anew at an address, perhaps as somebody else, what came from there before and was not fetched is
-/// lost, so that [`Self::query`] speaks of whoever sent what was received last.
+/// lost, so that [`Self::query`] speaks of whoever sent what was received last, if no other thread
+/// uses the socket in between; [`Self::send_within`] answers nobody else.
 ///
 /// All methods take `&self`; one thread can receive while another sends. Handshakes advance inside
 /// [`Self::send_to`] and [`Self::recv_from`]; while no thread is in one of them, peers wait.
@@ -353,6 +354,32 @@ impl UdpSocket {
                 _ if datagram.is_empty() => return Err(size(datagram)),
                 _ => state = self.secure(state, peer)?,
             }
+        }
+    }
+
+    /// Sends one datagram to `peer` in this session and no other: what is meant for one who has proved
+    /// a name must not go to another who comes to the same address at that moment.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Order`] with `WSAENOTCONN` if the session is over; else as [`Self::send_to`].
+    pub fn send_within(
+        &self,
+        session: SessionId,
+        datagram: &[u8],
+        peer: SocketAddr,
+    ) -> Result<usize, Error> {
+        let peer = fold(peer);
+        let mut state = self.ready_to_send(peer)?;
+        let sent = state.open.as_mut().and_then(|open| {
+            let now = open.now();
+            let is_same = open.endpoint.evidence(peer).is_some_and(|it| it.session() == session);
+            is_same.then(|| open.endpoint.send(peer, datagram, now))
+        });
+        match sent {
+            Some(Ok(())) => self.push_out(state, peer).map(|()| datagram.len()),
+            Some(Err(SendError::Size { .. })) => Err(size(datagram)),
+            _ => Err(order(&state, "send", WsaError::NotConn)),
         }
     }
 

@@ -89,9 +89,11 @@ fn relay(
             let (lanes, lane) = (&lanes, client.clone());
             let spawned = thread::Builder::new().spawn_scoped(scope, move || {
                 let back = |datagram: &[u8]| {
-                    // Not to whoever has come to the same address since.
-                    if Client::at(socket, lane.address).is_some_and(|(now, _)| now == lane) {
-                        let _ = socket.send_to(datagram, lane.address);
+                    // Not to whoever has come to the same address since, or comes right now.
+                    if let Some((now, session)) = Client::at(socket, lane.address)
+                        && now == lane
+                    {
+                        let _ = socket.send_within(session, datagram, lane.address);
                     }
                 };
                 let served = plain(to).and_then(|far| lanes.run(&lane, &queue, &far, back, idle));

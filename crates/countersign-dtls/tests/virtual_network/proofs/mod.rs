@@ -9,6 +9,7 @@ mod course;
 mod floods;
 mod handshakes;
 mod middle;
+mod plans;
 mod records;
 mod renewal;
 mod weather;

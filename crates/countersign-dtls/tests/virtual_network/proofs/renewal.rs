@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use countersign_core::{HandshakeError, KerberosUse};
+use countersign_core::{HandshakeError, KerberosUse, SaFields};
 use countersign_dtls::{Limits, Side};
 
 use super::prover::Conduct;
-use super::{ASKED, PREFER, REQUIRE, SERVICE, Scene, nobody};
+use super::{ALICE, ASKED, PREFER, REQUIRE, SERVICE, Scene, nobody};
 use crate::clock;
 use crate::net::{Net, Weather, World};
 
@@ -159,4 +159,56 @@ fn a_suspicion_is_not_confirmed_by_a_proof_that_takes_too_long() {
     scene.net.settle();
     assert_eq!(scene.delivered(1), [b"still here"]);
     assert!(scene.net.hosts[0].diary.closed.is_empty());
+}
+
+/// What came before its proof was concluded does not stand in the way of the last word.
+#[test]
+fn a_session_that_may_not_take_the_place_of_another_is_told_so() {
+    let mut scene = Scene::new();
+    assert!(scene.meet(KerberosUse::Require));
+    let [client, server] = [0, 1].map(|host| scene.net.hosts[host].address);
+    let endpoint = &mut scene.net.hosts[1].endpoint;
+    assert!(endpoint.watch(client, SaFields::QM_SA_ID));
+    let thinks = Duration::from_millis(300);
+    scene.net.hosts[1].prover.conduct = Conduct::Proves { name: SERVICE, bytes: 0, thinks };
+    let fresh = scene.net.add_prover(scene.world.client(), "", Conduct::proves(ALICE));
+    scene.net.hosts[0].address = "198.51.100.1:1".parse().unwrap();
+    scene.net.hosts[fresh].address = client;
+    scene.net.offer(fresh, 1, ASKED, KerberosUse::Require);
+    assert!(scene.net.run(Duration::from_secs(9), |net| {
+        net.hosts[fresh].endpoint.evidence(server).is_some()
+    }));
+    scene.net.send(fresh, 1, b"early");
+    scene.net.settle();
+    scene.net.run(Duration::from_secs(1), |_| false);
+    let closed = &scene.net.hosts[1].diary.closed;
+    assert!(matches!(closed[..], [(_, Some(HandshakeError::Changed { .. }))]), "{closed:?}");
+    assert_eq!(scene.net.hosts[fresh].diary.closed, [(server, None)]);
+}
+
+/// Whoever packs a server's messages anew, so that none of them stands first, makes no attempt begin
+/// again whose proof has begun.
+#[test]
+fn a_proof_is_not_begun_again_because_a_cookie_came_first() {
+    let (mut limits, world) = (Limits::default(), World::new());
+    limits.handshake_timeout = Duration::from_secs(60);
+    let mut net = Net::new(Weather::fair(), 1);
+    net.add_prover_with(world.client(), limits, "", Conduct::proves(ALICE));
+    let thinks = Duration::from_secs(6);
+    let server = Conduct::Proves { name: SERVICE, bytes: 0, thinks };
+    net.add_prover_with(nobody(), limits, PREFER, server);
+    net.on_the_way = Some(Box::new(|datagram| {
+        let is_servers =
+            datagram[0] == 22 && datagram[4] == 0 && matches!(datagram[13], 2 | 11..=14);
+        if is_servers {
+            // A message (11, certificate) whose turn has been, and so nothing.
+            let nothing = [&[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 50, 0, 12, 11][..], &[0; 11]];
+            datagram.splice(0..0, nothing.concat());
+        }
+        is_servers
+    }));
+    net.offer(0, 1, ASKED, KerberosUse::Require);
+    assert!(net.meet(0, 1), "{:?} {:?}", net.hosts[0].diary, net.hosts[1].diary);
+    assert!(net.changed > 0);
+    assert_eq!(net.hosts[0].prover.begun.len(), 1);
 }

@@ -207,3 +207,83 @@ fn a_keytab_that_is_broken_leaves_the_last_good_one_in_force() {
         },
     );
 }
+
+/// A handshake that began when a ticket was not needed does not end without one when it is.
+#[test]
+fn a_handshake_that_policy_overtakes_begins_anew() {
+    in_own_realm(
+        |_| {},
+        |realm| {
+            let file = realm.path("policy.toml");
+            let says = |word: &str| asking(realm, "no-such-cache", &format!("client = '{word}'\n"));
+            fs::write(&file, says("prefer")).unwrap();
+            let client = following(&file, "laptop.example.test");
+            let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            server.set_read_timeout(Some(PATIENCE)).unwrap();
+            let at = server.local_addr().unwrap();
+            thread::scope(|scope| {
+                let waits = scope.spawn(|| meet(&client, at, SERVICE).map(drop));
+                let offers = || {
+                    let mut hello = [0; 2048];
+                    let count = server.recv(&mut hello).unwrap();
+                    let protocol = b"countersign-krb5/1";
+                    hello[..count].windows(protocol.len()).any(|it| it == protocol)
+                };
+                assert!(!offers(), "there is no ticket");
+                fs::write(&file, says("require")).unwrap();
+                let deadline = Instant::now() + PATIENCE;
+                while !offers() {
+                    assert!(!waits.is_finished(), "it went on as it began");
+                    assert!(Instant::now() < deadline, "the old policy is still in force");
+                }
+                // Nobody answers.
+                assert!(waits.join().unwrap().is_err());
+            });
+        },
+    );
+}
+
+/// Who looks for tickets that nobody wants any more greets at once, although the KDC is silent.
+#[test]
+fn a_look_for_tickets_ends_when_policy_wants_none() {
+    let with_carol = |kdc: &countersign_lab::Kdc| {
+        crate::silence::with_silent_realm(kdc);
+        kdc.add(&["carol@SILENT.TEST"]);
+        kdc.keytab("carol", &["carol@SILENT.TEST"]);
+    };
+    in_own_realm(with_carol, |realm| {
+        let silent = crate::silence::silence(realm);
+        let server = Echo::start(&crate::world::showing(
+            &serving(realm, ""),
+            &ROOT.issue(Leaf::new().dns("db1.example.test")),
+        ));
+        let keys = |word: &str| {
+            format!(
+                "[kerberos]\nclient = '{word}'\nclient-keytab = '{}'\n\
+                 principal = 'carol@SILENT.TEST'\n[limits]\nhandshake-timeout-ms = 15000\n",
+                realm.file("carol")
+            )
+        };
+        let file = realm.path("policy.toml");
+        fs::write(&file, keys("prefer")).unwrap();
+        let client = following(&file, "laptop.example.test");
+        let socket = UdpSocket::bind_with(&client, "127.0.0.1:0").unwrap();
+        socket.set_peer_target_name(server.address, SERVICE.parse().unwrap()).unwrap();
+        socket.set_nonblocking(true);
+        let started = Instant::now();
+        let sends = || match socket.send_to(b"hello", server.address) {
+            Ok(_) => true,
+            Err(error) if error.is_would_block() => false,
+            Err(error) => panic!("{error}"),
+        };
+        assert!(!sends() && server.saw_nobody());
+        fs::write(&file, keys("off")).unwrap();
+        while !sends() {
+            thread::sleep(Duration::from_millis(50));
+        }
+        let info = socket.query(server.address).unwrap();
+        assert!(peer(info.evidence().unwrap()).ends_with("certificate dNSName"));
+        assert!(started.elapsed() < Duration::from_secs(14), "{:?}", started.elapsed());
+        crate::silence::end(silent);
+    });
+}
