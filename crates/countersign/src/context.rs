@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "tokio")]
+use std::sync::TryLockError;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -35,7 +37,10 @@ pub struct Context {
 #[derive(Debug)]
 struct Shared {
     sources: Sources,
+    /// Locked for as long as somebody looks at the files.
     state: Mutex<State>,
+    /// The generation of `state`, for those who must not wait for files.
+    in_force: Mutex<Arc<Generation>>,
 }
 
 #[derive(Debug)]
@@ -169,21 +174,25 @@ impl Context {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).is_listening = true;
     }
 
-    /// Returns the generation in force, without a look at the files.
+    /// Returns the generation in force, without a look at the files, nor a wait for whoever looks.
     pub(crate) fn in_force(&self) -> Arc<Generation> {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).current.clone()
+        self.shared.in_force.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the generation in force, after a look at the files if it is time for one.
     pub(crate) fn current(&self) -> Arc<Generation> {
-        let Shared { sources, state } = &*self.shared;
+        if !self.looks {
+            return self.in_force();
+        }
+        let Shared { sources, state, in_force } = &*self.shared;
         // The state changes field by field, but none of them promises anything about another that
         // a panic in between could break: the worst is a look too many.
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.looks && state.looked.elapsed() >= LOOK {
+        if state.looked.elapsed() >= LOOK {
             state.looked = Instant::now();
             // As the process, also while this thread acts for a peer, who may not read them.
             rights::as_process(|| state.look(sources));
+            *in_force.lock().unwrap_or_else(PoisonError::into_inner) = state.current.clone();
         }
         state.current.clone()
     }
@@ -196,7 +205,9 @@ impl Context {
     pub(crate) fn is_look_due(&self) -> bool {
         match self.shared.state.try_lock() {
             Ok(state) => state.looked.elapsed() >= LOOK,
-            Err(_) => false,
+            // Somebody's look ended in a panic, and must not be the last.
+            Err(TryLockError::Poisoned(state)) => state.into_inner().looked.elapsed() >= LOOK,
+            Err(TryLockError::WouldBlock) => false,
         }
     }
 
@@ -346,7 +357,8 @@ impl ContextBuilder {
             failure: None,
             is_listening: false,
         };
-        let shared = Arc::new(Shared { sources, state: Mutex::new(state) });
+        let in_force = Mutex::new(state.current.clone());
+        let shared = Arc::new(Shared { sources, state: Mutex::new(state), in_force });
         Ok(Context { shared, looks: true })
     }
 }
@@ -517,8 +529,47 @@ fn user_policy(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
 mod tests {
     use std::path::PathBuf;
 
-    use super::{has_trust_rule, user_policy};
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use countersign_lab::Authority;
+
+    use super::{Context, LOOK, has_trust_rule, user_policy};
     use crate::core::Policy;
+
+    fn context() -> Context {
+        Context::builder().anchors(Authority::new("root").anchors()).build().unwrap()
+    }
+
+    #[test]
+    #[cfg(feature = "tokio")]
+    fn who_must_not_wait_for_files_does_not_wait_for_who_looks_at_them() {
+        let context = context();
+        // As whoever looks at a file that does not answer.
+        let looking = context.shared.state.lock().unwrap();
+        let (done, is_done) = mpsc::channel();
+        let quiet = context.without_looks();
+        thread::spawn(move || done.send((quiet.generation(), quiet.is_look_due())));
+        assert_eq!(is_done.recv_timeout(Duration::from_secs(20)), Ok((1, false)));
+        drop(looking);
+    }
+
+    #[test]
+    #[cfg(feature = "tokio")]
+    fn a_look_that_ended_in_a_panic_is_not_the_last() {
+        let context = context();
+        let looking = context.clone();
+        let look = thread::spawn(move || {
+            let mut state = looking.shared.state.lock().unwrap();
+            state.looked -= 2 * LOOK;
+            panic!("as a look might");
+        });
+        look.join().unwrap_err();
+        assert!(context.is_look_due());
+        context.look();
+        assert!(!context.is_look_due());
+    }
 
     #[track_caller]
     fn check_user(variables: &[(&str, &str)], expected: Option<&str>) {

@@ -262,6 +262,9 @@ async fn read_on_tokio(mut from: impl AsyncRead + Unpin, mut dice: Dice) {
     let mut read = 0;
     loop {
         let mut into = vec![0; 1 + dice.size()];
+        if dice.below(20) == 0 {
+            assert_eq!(from.read(&mut []).await.unwrap(), 0);
+        }
         let count = match dice.below(2) {
             0 => from.read(&mut into).await.unwrap(),
             _ => {
@@ -317,7 +320,12 @@ async fn on_tokio_with_several_threads() {
 #[tokio::test]
 async fn on_tokio_one_message_at_a_time() {
     let world = World::new();
-    let ends = narrow_pair(&world, "");
+    for policy in CARRIERS {
+        one_message_at_a_time(narrow_pair(&world, policy)).await;
+    }
+}
+
+async fn one_message_at_a_time(ends: [TcpStream; 2]) {
     let [one, other] = ends.map(|end| countersign::tokio::TcpStream::from_blocking(end).unwrap());
     let (mut one, (mut reader, mut writer)) = (one, other.into_split());
     let echo = tokio::spawn(async move {

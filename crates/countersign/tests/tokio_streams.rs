@@ -3,17 +3,23 @@
 mod world;
 
 use std::future::poll_fn;
-use std::io::{ErrorKind, IoSlice};
+use std::io::{ErrorKind, IoSlice, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use countersign::Error;
 use countersign::core::{HandshakeError, QueryTemplate, WsaError};
 use countersign::tokio::{TcpListener, TcpStream};
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use countersign_lab::Stranger;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConnection, SupportedProtocolVersion};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use world::{MARKER, Tap, World, db1};
 
@@ -234,4 +240,100 @@ async fn a_stream_that_nobody_waits_for_any_more_can_be_waited_for_again() {
         let came = timeout(PATIENCE, client.read_u8()).await.expect("it is not asleep");
         assert_eq!(came.unwrap(), round);
     }
+}
+
+/// A stream that a client holds which is not ours, and that has found nothing to read once.
+async fn from_a_stranger(
+    world: &World,
+    policy: &str,
+    versions: &[&'static SupportedProtocolVersion],
+) -> (ClientConnection, std::net::TcpStream, TcpStream) {
+    let listener = TcpListener::bind_with(&world.server(policy), "127.0.0.1:0").await.unwrap();
+    let mut socket = std::net::TcpStream::connect(listener.local_addr()).unwrap();
+    let config = Stranger::client_config(&world.authority, None, default_provider(), versions);
+    let name = "db1.test".try_into().unwrap();
+    let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+    let handshake = spawn_blocking(move || {
+        while client.is_handshaking() || client.wants_write() {
+            client.complete_io(&mut socket).unwrap();
+        }
+        (client, socket)
+    });
+    let (mut server, _) = listener.accept().await.unwrap();
+    let (client, socket) = handshake.await.unwrap();
+    assert!(timeout(Duration::from_millis(50), server.read_u8()).await.is_err());
+    (client, socket, server)
+}
+
+#[tokio::test]
+async fn an_end_that_comes_with_the_last_bytes_is_told_while_the_peer_still_listens() {
+    let (mut client, mut socket, mut server) = from_a_stranger(&World::new(), "", &[&TLS13]).await;
+    client.writer().write_all(b"last words").unwrap();
+    client.send_close_notify();
+    let mut wire = Vec::new();
+    while client.wants_write() {
+        client.write_tls(&mut wire).unwrap();
+    }
+    // In one packet, and TCP stays open.
+    socket.write_all(&wire).unwrap();
+    let mut got = Vec::new();
+    timeout(PATIENCE, server.read_to_end(&mut got)).await.expect("the end").unwrap();
+    assert_eq!(got, b"last words");
+    assert_eq!(timeout(PATIENCE, server.read(&mut [0])).await.expect("it stays one").unwrap(), 0);
+}
+
+#[tokio::test]
+async fn small_reads_get_all_of_a_message_of_tls12_and_its_end() {
+    let lax = "tls.danger-allow-tls12 = true\n";
+    for version in [&TLS12, &TLS13] {
+        let (mut client, mut socket, mut server) =
+            from_a_stranger(&World::new(), lax, &[version]).await;
+        client.writer().write_all(b"a message").unwrap();
+        client.send_close_notify();
+        let mut wire = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut wire).unwrap();
+        }
+        socket.write_all(&wire).unwrap();
+        for byte in b"a message" {
+            let got = timeout(PATIENCE, server.read_u8()).await.expect("another byte");
+            assert_eq!(got.unwrap(), *byte);
+        }
+        let end = timeout(PATIENCE, server.read(&mut [0])).await.expect("the end");
+        assert_eq!(end.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn reading_into_nothing_forgets_nothing() {
+    let (mut client, mut server) = pair(&World::new()).await;
+    assert!(timeout(Duration::from_millis(20), server.read_u8()).await.is_err());
+    client.write_all(b"two").await.unwrap();
+    client.flush().await.unwrap();
+    assert_eq!(server.read_u8().await.unwrap(), b't');
+    assert_eq!(server.read(&mut []).await.unwrap(), 0);
+    for byte in b"wo" {
+        let got = timeout(PATIENCE, server.read_u8()).await.expect("another byte");
+        assert_eq!(got.unwrap(), *byte);
+    }
+}
+
+/// However much waits in our own memory, a task that reads has no thread to itself.
+#[tokio::test]
+async fn who_reads_much_lets_others_have_their_turn() {
+    let (mut client, mut server) = pair(&World::new()).await;
+    assert!(timeout(Duration::from_millis(20), server.read_u8()).await.is_err());
+    client.write_all(&[1; 10_000]).await.unwrap();
+    client.flush().await.unwrap();
+    let mut read = 0;
+    let in_one_turn = poll_fn(|task| {
+        let mut into = [0; 1];
+        while Pin::new(&mut server).poll_read(task, &mut ReadBuf::new(&mut into)).is_ready() {
+            read += 1;
+        }
+        if read == 0 { Poll::Pending } else { Poll::Ready(read) }
+    })
+    .await;
+    assert!(in_one_turn < 1_000, "{in_one_turn} reads in one turn");
+    server.read_exact(&mut vec![0; 10_000 - in_one_turn]).await.unwrap();
 }

@@ -205,11 +205,13 @@ fn refused(refusal: Refusal, output: &Output) {
     output.refused(peer, &Error::Handshake { peer, source }.into());
 }
 
-/// No descriptors or memory left, which other connections give back (accept(2)).
+/// No descriptors or memory left, or no room in a reactor, which other connections give back
+/// (accept(2), epoll_ctl(2)).
 pub(super) fn is_exhausted(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let errno = Errno::from_io_error(error);
-    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+    let all = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::NOSPC];
+    errno.is_some_and(|errno| all.contains(&errno))
 }
 
 /// How many accept at once at most: each of them is woken for each step of a handshake.

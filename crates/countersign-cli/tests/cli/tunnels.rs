@@ -108,6 +108,24 @@ fn a_thousand_connections_need_few_threads_and_no_more_rights_than_there_are() {
 }
 
 #[test]
+fn without_descriptors_who_is_silent_is_given_up_and_told_apart_from_a_flood() {
+    let session = Session::with(&["db/localhost"]);
+    // Each core's reactor takes a few.
+    let most = 40 + 8 * thread::available_parallelism().unwrap().get();
+    let mut command = session.stranger("sh");
+    let program = env!("CARGO_BIN_EXE_countersign");
+    command.args(["-c", &format!("ulimit -n {most}; exec \"$@\""), "sh", program]);
+    command.args(["serve", "db/localhost", "--listen", "127.0.0.1:0", "--echo"]);
+    let mut server = Running::start(command.stdin(Stdio::null()));
+    let silent: Vec<_> = (0..most).map(|_| client(server.address())).collect();
+    let line = server.logged("refused ");
+    assert!(line.contains("Too many open files"), "{line}");
+    // And the server is there for others.
+    session.run_with(&["connect", "db/localhost", &server.at()], b"hello").success().wrote("hello");
+    drop(silent);
+}
+
+#[test]
 fn a_mebibyte_each_way_at_once() {
     const ALL: usize = 1 << 20;
     let swap = |mut stream: TcpStream| {

@@ -1,6 +1,6 @@
 //! Plaintext, from bytes of the wire that lie with us or with the caller.
 
-use std::io;
+use std::io::{self, BufRead as _};
 
 use countersign_core::{HandshakeError, Timestamp};
 
@@ -56,6 +56,23 @@ impl Engine {
             (Ok((_, Opened::Starved)), Phase::Failed(error)) => Err(error.clone()),
             (Err(error), _) => Err(self.fail(error)),
             (opened, _) => opened,
+        }
+    }
+
+    /// Returns whether [`Self::open_from`] may have something to say without more of the wire:
+    /// plaintext, the end, an error. Whoever waits for the wire must have heard that first.
+    pub fn has_more(&mut self) -> bool {
+        if !self.opened.is_empty() || !self.incoming.is_empty() {
+            return true;
+        }
+        match (&mut self.link, &self.phase) {
+            (_, Phase::Failed(_)) => true,
+            (Link::Records(records), _) => records.has_more(),
+            (Link::Buffered(connection), _) => match connection.reader().fill_buf() {
+                Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+                Ok(_) => true,
+            },
+            _ => false,
         }
     }
 

@@ -433,6 +433,12 @@ impl Records {
         self.peer_has_closed
     }
 
+    /// Returns whether [`Self::open`] has something to say without more of the wire: the rest of a
+    /// record, the end, an error.
+    pub(crate) fn has_more(&self) -> bool {
+        self.opener.has_rest() || self.peer_has_closed || self.failure.is_some()
+    }
+
     /// Returns how often the keys have changed, of either direction.
     pub(crate) fn updates(&self) -> u64 {
         self.updates

@@ -317,7 +317,9 @@ impl TcpListener {
         let (socket, peer) = match countersign_sys::accept(&self.socket) {
             Ok(accepted) => accepted,
             Err(error) if is_lost(&error) => return Ok(()),
-            Err(error) if is_exhausted(&error) && self.give_up_oldest() => return Ok(()),
+            Err(error) if is_exhausted(&error) && self.give_up_oldest(|| exhausted(&error)) => {
+                return Ok(());
+            }
             Err(error) => return Err(Error::io("accept")(error)),
         };
         let generation = self.context.current();
@@ -363,7 +365,8 @@ impl TcpListener {
             }
         };
         let limits = generation.policy.limits();
-        while lock(&self.table).len() >= limits.handshakes && self.give_up_oldest() {}
+        let overloaded = || HandshakeError::Overloaded { limit: limits.handshakes };
+        while lock(&self.table).len() >= limits.handshakes && self.give_up_oldest(overloaded) {}
         let handshake = Handshake::new(socket, engine, cleartext);
         let handshake = Box::new(match party {
             Some(party) => handshake.with_party(party),
@@ -523,12 +526,11 @@ impl TcpListener {
         self.set_alarm(&mut table);
     }
 
-    /// Gives up the oldest handshake; returns whether there was one.
-    fn give_up_oldest(&self) -> bool {
+    /// Gives up the oldest handshake, and says why; returns whether there was one.
+    fn give_up_oldest(&self, why: impl FnOnce() -> HandshakeError) -> bool {
         let Some(oldest) = lock(&self.table).take_oldest() else { return false };
         if matches!(oldest.stage, Stage::Handshaking(_) | Stage::Working(..)) {
-            let limit = self.context.current().policy.limits().handshakes;
-            self.refuse(oldest.peer, HandshakeError::Overloaded { limit });
+            self.refuse(oldest.peer, why());
         }
         true
     }
@@ -596,6 +598,12 @@ fn is_exhausted(error: &io::Error) -> bool {
     const ENOBUFS: i32 = 105;
     const ENOMEM: i32 = 12;
     matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOBUFS | ENOMEM))
+}
+
+/// Why a handshake is given up that takes what another connection needs.
+fn exhausted(error: &io::Error) -> HandshakeError {
+    let what = format!("no more connections can be accepted ({error}), and this was the oldest");
+    HandshakeError::OurSide { what }
 }
 
 /// The tables are changed in single steps, so one that a panic left behind is still whole.

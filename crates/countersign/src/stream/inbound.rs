@@ -21,6 +21,9 @@ pub(crate) struct Inbound {
     largest: usize,
     /// The kernel had no more than it gave last.
     is_drained: bool,
+    /// The engine has more to say of what it has taken from here.
+    #[cfg(feature = "tokio")]
+    is_opened: bool,
     ahead: Ahead,
 }
 
@@ -44,6 +47,8 @@ impl Default for Inbound {
             size: SMALL,
             largest: STRANGER,
             is_drained: false,
+            #[cfg(feature = "tokio")]
+            is_opened: false,
             ahead,
         }
     }
@@ -79,6 +84,11 @@ impl Inbound {
         if self.bytes.is_empty() {
             // A thread that is ending has none any more.
             self.bytes = SPARE.try_with(Cell::take).unwrap_or_default();
+            if self.bytes.len() > self.largest {
+                // One for bulk: who is lent it keeps it for as long as bytes wait in it.
+                let bulk = std::mem::take(&mut self.bytes);
+                let _ = SPARE.try_with(|spare| spare.set(bulk));
+            }
         }
         if self.bytes.len() < self.size {
             self.bytes.resize(self.size, 0);
@@ -114,10 +124,16 @@ impl Inbound {
         self.largest = BULK;
     }
 
-    /// Returns whether anything waits here, of which the kernel tells nothing.
+    /// Returns whether anything waits here, or with the engine, of which the kernel tells nothing.
     #[cfg(feature = "tokio")]
     pub(super) fn is_waiting(&self) -> bool {
-        self.start < self.end || !self.ahead().is_empty() || self.is_over()
+        self.start < self.end || self.is_opened || !self.ahead().is_empty() || self.is_over()
+    }
+
+    /// Notes whether the engine has more to say of what it has taken from here.
+    #[cfg(feature = "tokio")]
+    pub(super) fn note_opened(&mut self, is_opened: bool) {
+        self.is_opened = is_opened;
     }
 
     /// Returns whether the kernel had no more when it was asked since the last call of this, so that
@@ -181,5 +197,31 @@ impl Inbound {
     /// Keeps what came in place of more.
     pub(super) fn keep_end(&mut self, then: io::Result<()>) {
         self.ahead.then = Some(then);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::{BULK, Inbound, SPARE, STRANGER};
+
+    #[test]
+    fn a_stranger_is_lent_no_more_than_it_may_hold() {
+        let (mut sender, receiver) = UnixStream::pair().unwrap();
+        sender.write_all(b"greeting").unwrap();
+        // Somebody known has carried bulk on this thread.
+        SPARE.set(vec![0; BULK]);
+        let mut stranger = Inbound::default();
+        stranger.receive(receiver.as_fd(), false).unwrap();
+        assert!(stranger.bytes.capacity() <= STRANGER, "{}", stranger.bytes.capacity());
+        // And what is too large for it is not lost.
+        sender.write_all(b"bulk").unwrap();
+        let mut known = Inbound::default();
+        known.allow_bulk();
+        known.receive(receiver.as_fd(), false).unwrap();
+        assert_eq!(known.bytes.len(), BULK);
     }
 }

@@ -14,6 +14,7 @@ use std::time::Instant;
 use ::tokio::io::unix::AsyncFd;
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ::tokio::net::ToSocketAddrs;
+use ::tokio::task::coop::poll_proceed;
 use ::tokio::task::yield_now;
 use ::tokio::time::timeout_at;
 
@@ -64,7 +65,8 @@ pub(super) struct Shared {
     /// A read has found nothing. Until one has, bytes that came with the handshake may wait here,
     /// of which the reactor knows nothing.
     was_dry: AtomicBool,
-    /// Bytes were left in our memory by the last read: of these too the reactor knows nothing.
+    /// Bytes, or an end, were left in our memory by the last read: of these too the reactor knows
+    /// nothing.
     has_more: AtomicBool,
 }
 
@@ -199,6 +201,9 @@ impl Shared {
         task: &mut Task<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if into.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
         let mut stream = self.stream();
         if stream.wants_write() {
             // What was written and waits may be what the peer answers. If it still finds no room,
@@ -208,15 +213,19 @@ impl Shared {
         loop {
             let knows_nothing =
                 !self.was_dry.load(Ordering::Relaxed) || self.has_more.load(Ordering::Relaxed);
-            let guard = match knows_nothing {
-                true => None,
-                false => Some(ready!(self.registered.poll_read_ready(task))?),
+            let (guard, turn) = match knows_nothing {
+                // Where the reactor is asked, it sees to it that others have their turn.
+                true => (None, Some(ready!(poll_proceed(task)))),
+                false => (Some(ready!(self.registered.poll_read_ready(task))?), None),
             };
             let (read, left) = stream.read_noting(into.initialize_unfilled());
             self.has_more.store(left.here, Ordering::Relaxed);
             match read {
                 Ok(count) => {
                     into.advance(count);
+                    if let Some(turn) = turn {
+                        turn.made_progress();
+                    }
                     if let (Some(mut guard), true) = (guard, left.none_in_kernel) {
                         // Asking the kernel once more, to hear that there is none, would cost as
                         // much as a short message. What comes from now on changes the guard.

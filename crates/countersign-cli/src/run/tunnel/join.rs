@@ -5,11 +5,13 @@ use std::pin::Pin;
 use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::end::{PlainEnd, SecuredEnd};
 use super::flow::Flow;
 use super::tunnels::Tunnels;
+use super::units::Units;
 use crate::failure::Failure;
 
 /// What errors call the ends.
@@ -31,21 +33,57 @@ pub(in crate::run) async fn join(
     called: Called<'_>,
     tunnels: &Tunnels,
 ) -> Result<(), Failure> {
-    let mut forth = Flow::new(&tunnels.units, called.plain, called.secured);
-    let mut back = Flow::new(&tunnels.units, called.secured, called.plain);
+    let mut both = Both::new(&tunnels.units, called);
     let mut watch = tunnels.idle.map(Watch::new);
-    poll_fn(|task| {
-        let is_forth_done = forth.poll(task, &mut plain.stream, &mut secured.stream)?.is_ready();
-        let is_back_done = back.poll(task, &mut secured.stream, &mut plain.stream)?.is_ready();
-        if is_forth_done && is_back_done {
-            return Poll::Ready(Ok(()));
-        }
-        watched(&mut watch, task, || forth.has_moved() | back.has_moved())
+    poll_fn(|task| match both.poll(task, &mut plain.stream, &mut secured.stream) {
+        Poll::Pending => watched(&mut watch, task, || both.has_moved()),
+        done => done,
     })
     .await?;
     plain.is_over();
     secured.is_over();
     Ok(())
+}
+
+/// The two directions of a connection.
+#[derive(Debug)]
+struct Both<'a> {
+    forth: Flow<'a>,
+    back: Flow<'a>,
+    is_back_first: bool,
+}
+
+impl<'a> Both<'a> {
+    fn new(units: &'a Units, called: Called<'a>) -> Self {
+        let forth = Flow::new(units, called.plain, called.secured);
+        let back = Flow::new(units, called.secured, called.plain);
+        Self { forth, back, is_back_first: false }
+    }
+
+    /// Carries as much as goes without waiting; ready when both ends have been passed on.
+    ///
+    /// Whoever goes first may use up what tokio lets a task do in one turn, so they take turns at
+    /// that: else the answers to a peer that never rests would wait until it does.
+    fn poll(
+        &mut self,
+        task: &mut Task<'_>,
+        plain: &mut (impl AsyncRead + AsyncWrite + Unpin),
+        secured: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    ) -> Poll<Result<(), Failure>> {
+        let (forth, back) = if self.is_back_first {
+            let back = self.back.poll(task, secured, plain)?;
+            (self.forth.poll(task, plain, secured)?, back)
+        } else {
+            let forth = self.forth.poll(task, plain, secured)?;
+            (forth, self.back.poll(task, secured, plain)?)
+        };
+        self.is_back_first = !self.is_back_first;
+        if forth.is_ready() && back.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn has_moved(&mut self) -> bool {
+        self.forth.has_moved() | self.back.has_moved()
+    }
 }
 
 /// Sends everything back to who sent it.
@@ -102,4 +140,79 @@ fn watched(
         watch.alarm.as_mut().reset(Instant::now() + watch.idle / PARTS);
     }
     Poll::Pending
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context as Task, Poll, ready};
+
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+    use tokio::runtime::Builder;
+    use tokio::task::coop::poll_proceed;
+    use tokio::task::yield_now;
+
+    use super::{Both, Called};
+    use crate::run::tunnel::units::Units;
+
+    /// Has always more to read and always room, for as long as it is the task's turn.
+    #[derive(Default)]
+    struct Restless {
+        written: usize,
+    }
+
+    impl AsyncRead for Restless {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            task: &mut Task<'_>,
+            into: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            ready!(poll_proceed(task)).made_progress();
+            into.put_slice(b"x");
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Restless {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            task: &mut Task<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            ready!(poll_proceed(task)).made_progress();
+            self.written += bytes.len();
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Task<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Task<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn no_direction_waits_for_the_other_to_rest() {
+        let units = Units::default();
+        let mut both = Both::new(&units, Called { plain: "a", secured: "b" });
+        let (mut plain, mut secured) = (Restless::default(), Restless::default());
+        let turns = async {
+            for _ in 0..10 {
+                poll_fn(|task| {
+                    assert!(both.poll(task, &mut plain, &mut secured).is_pending());
+                    Poll::Ready(())
+                })
+                .await;
+                yield_now().await;
+            }
+        };
+        Builder::new_current_thread().build().unwrap().block_on(turns);
+        let (least, most) =
+            (plain.written.min(secured.written), plain.written.max(secured.written));
+        assert!(least > 0 && most < 2 * least, "{most} bytes one way and {least} the other");
+    }
 }

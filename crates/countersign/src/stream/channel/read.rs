@@ -16,7 +16,7 @@ const AHEAD: usize = 64 * 1024;
 #[cfg(feature = "tokio")]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Left {
-    /// Bytes wait in our memory; maybe not enough of them for more plaintext.
+    /// Bytes wait in our memory, maybe not enough of them for more plaintext; or the end, or an error.
     pub(crate) here: bool,
     /// The kernel was asked, and had no more than it gave: more will be news.
     pub(crate) none_in_kernel: bool,
@@ -203,6 +203,8 @@ impl Channel {
             let _ = self.push(engine);
             self.note_keys(engine);
         }
+        #[cfg(feature = "tokio")]
+        inbound.note_opened(engine.has_more());
         // What was opened with another key than the program knows of is not for it.
         if let Err(ended) = self.latch.check(&self.socket) {
             into.fill(0);
