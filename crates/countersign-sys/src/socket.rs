@@ -165,7 +165,11 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let there = listener.local_addr().unwrap();
         connect(there).unwrap();
-        drop(listener);
-        assert_eq!(connect(there).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        // Nobody else is given a port that is bound, and nobody listens at this one.
+        let bound = stream_socket(there).unwrap();
+        rustix::net::bind(&bound, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let bound = TcpListener::from(bound);
+        let nobody = bound.local_addr().unwrap();
+        assert_eq!(connect(nobody).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
     }
 }
